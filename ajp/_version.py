@@ -1,0 +1,3 @@
+"""The one version of the library and the daemon."""
+
+__version__ = "0.1.0"
