@@ -1,0 +1,1 @@
+"""ajpd: HTTP in front, AJP13 to Tomcat behind. See `ajpd --help`."""

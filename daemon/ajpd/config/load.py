@@ -1,0 +1,327 @@
+"""Files → one checked `Config`, or every error in them at once.
+
+This file reads nothing itself; it calls the readers, joins what they found and checks what no
+single file can know: rules and lists that name workers, workers that nothing reaches.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from .directives import lookup
+from .errors import ConfigErrors, Findings, Place, suggest
+from .model import (
+    Config,
+    ListenAddress,
+    LogConfig,
+    LogLevel,
+    Mount,
+    ServerConfig,
+    WorkerConfig,
+)
+from .properties import read_properties, resolve_references
+from .toml import TomlFile, read_toml_file
+from .urimap import UriMap, read_uri_map, rules_of_worker
+from .values import Scope, Value, default_of
+from .workers import (
+    Section,
+    build_worker,
+    check_names,
+    listed_workers,
+    sections_from_properties,
+)
+
+__all__ = ["load_files", "load_toml"]
+
+_COMMAND_LINE: Final = "command line"
+
+StrPath = str | os.PathLike[str]
+
+
+def load_toml(path: StrPath, *, env: Mapping[str, str] | None = None) -> Config:
+    """Load ajpd.toml and the files it names.
+
+    Args:
+        path: of ajpd.toml; files named in it are relative to its directory.
+        env: environment for `$(name)` and `env:NAME`; the process's own when None.
+
+    Raises:
+        ConfigErrors: there are errors; all of them.
+    """
+    findings = Findings()
+    document = read_toml_file(os.fspath(path), findings)
+    if document is None:
+        raise ConfigErrors(findings.errors, findings.warnings)
+    parts = _Parts(env=os.environ if env is None else env)
+    listen = document.values.get((Scope.SERVER, "listen"))
+    if listen is not None:
+        addresses = [(text, listen.place) for text in cast(tuple[str, ...], listen.value)]
+        parts.listen = _addresses(addresses, findings, at=listen.place)
+    for scope, take in ((Scope.WORKERS, parts.take_workers), (Scope.MAP, parts.take_map)):
+        file = document.values.get((scope, "file"))
+        if file is not None:
+            name = str(document.path.parent / cast(str, file.value))
+            take(name, findings, file.place)
+    parts.files.insert(0, os.fspath(path))
+    parts.take_toml(document, findings)
+    return _finish(parts, document, findings, whole=Place(os.fspath(path)))
+
+
+def load_files(
+    workers: StrPath | None = None,
+    map: StrPath | None = None,  # noqa: A002 - the name of the option
+    listen: Sequence[str] = (),
+    *,
+    env: Mapping[str, str] | None = None,
+) -> Config:
+    """Load workers.properties and uriworkermap.properties without an ajpd.toml.
+
+    Args:
+        workers: path of workers.properties.
+        map: path of uriworkermap.properties.
+        listen: addresses as in `server.listen`; the default address when empty.
+        env: environment for `$(name)` and `env:NAME`; the process's own when None.
+
+    Raises:
+        ConfigErrors: there are errors; all of them.
+    """
+    findings = Findings()
+    findings.begin(_COMMAND_LINE)
+    parts = _Parts(env=os.environ if env is None else env)
+    here = Place(_COMMAND_LINE)
+    if listen:
+        parts.listen = _addresses([(text, here) for text in listen], findings, at=here)
+    if workers is not None:
+        parts.take_workers(os.fspath(workers), findings, None)
+    if map is not None:
+        parts.take_map(os.fspath(map), findings, None)
+    whole = here if workers is None else Place(os.fspath(workers))
+    return _finish(parts, None, findings, whole=whole)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Parts:
+    """What was read so far, not yet checked against each other.
+
+    `is_complete` turns false when the workers file cannot be read; what it defines is unknown
+    then, so nobody is told that it is missing.
+    """
+
+    env: Mapping[str, str]
+    listen: tuple[ListenAddress, ...] = ()
+    sections: dict[str, Section] = field(default_factory=dict)
+    listed: list[tuple[str, Place]] = field(default_factory=list)
+    is_complete: bool = True
+    templates: set[str] = field(default_factory=set)
+    rules: list[Mount] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def take_workers(self, file: str, findings: Findings, asked_at: Place | None) -> None:
+        self.files.append(file)
+        before = len(findings.errors)
+        properties = read_properties(file, findings, env=self.env, asked_at=asked_at)
+        if len(findings.errors) > before:
+            self.is_complete = False
+            return
+        self.templates = {
+            item.value.removeprefix("worker.")
+            for item in properties
+            if item.key.startswith("worker.") and item.key.endswith(".reference")
+        }
+        properties = resolve_references(properties, findings)
+        self.sections = sections_from_properties(properties, findings)
+        self.listed = listed_workers(properties) or self._default_list(Place(file), findings)
+
+    def _default_list(self, place: Place, findings: Findings) -> list[tuple[str, Place]]:
+        """Without worker.list there is one worker, ajp13; mod_jk even makes it up."""
+        (name,) = cast(tuple[str, ...], lookup(Scope.GLOBAL, "list").default)
+        if name in self.sections:
+            return [(name, self.sections[name].place)]
+        findings.error(
+            place, f"no worker.list, and no worker is named {name!r}", directive="worker.list"
+        )
+        return []
+
+    def take_map(self, file: str, findings: Findings, asked_at: Place | None) -> None:
+        self.files.append(file)
+        self.rules += read_uri_map(file, findings, env=self.env, asked_at=asked_at)
+
+    def take_toml(self, document: TomlFile, findings: Findings) -> None:
+        """Join what is written in place; a worker there needs no list."""
+        self.rules += document.rules
+        listed = {name for name, _ in self.listed}
+        for name, section in document.sections.items():
+            if name in self.sections:
+                findings.error(
+                    section.place,
+                    f"worker {name!r} is also defined at {self.sections[name].place}",
+                    directive=name,
+                )
+                continue
+            self.sections[name] = section
+            if name not in listed:
+                self.listed.append((name, section.place))
+
+
+def _addresses(
+    texts: Iterable[tuple[str, Place]], findings: Findings, *, at: Place
+) -> tuple[ListenAddress, ...]:
+    found: list[ListenAddress] = []
+    for text, place in texts:
+        try:
+            address = ListenAddress.parse(text)
+        except ValueError as exc:
+            findings.error(place, f"listen: {exc}", directive="listen")
+            continue
+        if address in found and address.port != 0:
+            findings.error(place, f"listen: {text!r} is there twice", directive="listen")
+        found.append(address)
+    if not found and not findings.errors:
+        findings.error(at, "listen: there must be an address", directive="listen")
+    return tuple(found)
+
+
+def _finish(
+    parts: _Parts, document: TomlFile | None, findings: Findings, *, whole: Place
+) -> Config:
+    """Build the workers, check everything against everything, raise or return."""
+    listed = _check_list(parts, findings, whole)
+    members = _check_members(parts, listed, findings)
+    workers: dict[str, WorkerConfig] = {}
+    for name, section in parts.sections.items():
+        check_names(section, findings)
+        if name not in listed and name not in members:
+            if name not in parts.templates:
+                findings.warn(section.place, f"worker {name!r} is not in worker.list and not used")
+            continue
+        worker = build_worker(section, findings, env=parts.env, is_member=name in members)
+        if worker is not None:
+            workers[name] = worker
+    parts.rules += _rules_of_workers(parts, listed, findings)
+    if parts.is_complete:
+        _check_rules(parts, listed, findings)
+        _check_reach(parts, listed, members, findings, whole=whole)
+    findings.raise_errors()
+    return Config(
+        server=_server(parts, document),
+        workers={name: workers[name] for name in listed},
+        rules=tuple(parts.rules),
+        log=_log(document),
+        warnings=findings.warnings,
+        files=tuple(parts.files),
+    )
+
+
+def _check_list(parts: _Parts, findings: Findings, whole: Place) -> dict[str, Place]:
+    """The listed workers that exist, in order."""
+    listed: dict[str, Place] = {}
+    for name, place in parts.listed:
+        if name not in parts.sections:
+            findings.error(
+                place,
+                f"worker {name!r} is listed, but defined nowhere",
+                directive="worker.list",
+                hint=suggest(name, parts.sections),
+            )
+        elif name in listed:
+            findings.warn(place, f"worker {name!r} is listed twice", directive="worker.list")
+        else:
+            listed[name] = place
+    if not listed and not findings.errors:
+        findings.error(whole, "there is no worker, neither in a workers file nor as [worker.NAME]")
+    return listed
+
+
+def _check_members(parts: _Parts, listed: Iterable[str], findings: Findings) -> set[str]:
+    """Names of the members of all balancers in use; those defined nowhere are errors."""
+    members: set[str] = set()
+    for section in [parts.sections[name] for name in listed]:
+        for name, place in section.members():
+            if name in parts.sections:
+                members.add(name)
+                continue
+            findings.error(
+                place,
+                f"member {name!r} of balancer {section.name!r} is defined nowhere",
+                directive="balance_workers",
+                hint=suggest(name, parts.sections),
+            )
+    return members
+
+
+def _rules_of_workers(
+    parts: _Parts, listed: Mapping[str, Place], findings: Findings
+) -> list[Mount]:
+    rules: list[Mount] = []
+    for name in listed:
+        entry = parts.sections[name].entries.get("mount")
+        if entry is not None:
+            rules += rules_of_worker(name, entry.tokens(), findings, encoding=entry.encoding)
+    return rules
+
+
+def _check_rules(parts: _Parts, listed: Mapping[str, Place], findings: Findings) -> None:
+    for rule in parts.rules:
+        if rule.worker in listed or (rule.worker == "*" and rule.is_exclusion):
+            continue
+        if rule.worker in parts.sections:
+            message = f"the rule {rule} names a worker that is not in worker.list"
+            hint = ""
+        else:
+            message = f"the rule {rule} names an unknown worker"
+            hint = suggest(rule.worker, listed)
+        findings.error(rule.place, message, directive=str(rule), hint=hint)
+    for winner, rule in UriMap(parts.rules).shadowed():
+        if winner.worker != rule.worker:
+            findings.warn(
+                rule.place, f"the rule {rule} never counts: {winner} at {winner.place} comes first"
+            )
+
+
+def _check_reach(
+    parts: _Parts,
+    listed: Mapping[str, Place],
+    members: set[str],
+    findings: Findings,
+    *,
+    whole: Place,
+) -> None:
+    mounts = [rule for rule in parts.rules if not rule.is_exclusion and not rule.is_disabled]
+    if not mounts:
+        findings.warn(whole, "no rule maps anything, so every request will be answered 404")
+        return
+    mapped = {rule.worker for rule in mounts}
+    for name in listed:
+        if name not in mapped and name not in members:
+            findings.warn(parts.sections[name].place, f"no rule leads to worker {name!r}")
+
+
+def _value(document: TomlFile | None, scope: Scope, name: str) -> Value:
+    if document is not None and (scope, name) in document.values:
+        return document.values[scope, name].value
+    return default_of(lookup(scope, name))
+
+
+def _server(parts: _Parts, document: TomlFile | None) -> ServerConfig:
+    def number(name: str) -> int:
+        return cast(int, _value(document, Scope.SERVER, name))
+
+    default = cast(tuple[str, ...], default_of(lookup(Scope.SERVER, "listen")))
+    return ServerConfig(
+        listen=parts.listen or tuple(ListenAddress.parse(text) for text in default),
+        header_timeout_ms=number("header_timeout"),
+        keepalive_timeout_ms=number("keepalive_timeout"),
+        body_timeout_ms=number("body_timeout"),
+        send_timeout_ms=number("send_timeout"),
+        max_header_bytes=number("max_header_bytes"),
+        max_body_bytes=number("max_body_bytes"),
+        shutdown_timeout_ms=number("shutdown_timeout"),
+    )
+
+
+def _log(document: TomlFile | None) -> LogConfig:
+    file = cast(str, _value(document, Scope.LOG, "file"))
+    if document is not None and file:
+        file = str(document.path.parent / file)
+    return LogConfig(level=cast(LogLevel, _value(document, Scope.LOG, "level")), file=file)

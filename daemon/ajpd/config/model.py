@@ -1,0 +1,250 @@
+"""The configuration as the rest of the daemon sees it: frozen, typed, one unit.
+
+Law: all times are milliseconds and say so in their names; all defaults are filled in; a value
+that made it into these classes needs no further check. Secrets are never part of a repr.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final, Literal
+
+from .errors import ConfigWarning, Place
+
+__all__ = [
+    "CPING_IDLE_MS",
+    "Config",
+    "ListenAddress",
+    "LogConfig",
+    "LogLevel",
+    "Mount",
+    "MountSource",
+    "ServerConfig",
+    "WorkerConfig",
+]
+
+#: prepost_timeout applies to pooled connections that were idle for longer than this.
+CPING_IDLE_MS: Final = 1000
+
+#: Longest path of a Unix domain socket on Linux, in bytes.
+MAX_UNIX_PATH: Final = 107
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """One container reached over AJP13.
+
+    Attributes:
+        name: of the worker.
+        type: always `ajp13` in this version.
+        host: name or address without brackets, or `unix:/path`.
+        port: TCP port; means nothing for a Unix socket.
+        secret: what the connector expects, as bytes on the wire, or None.
+        max_packet_size: bytes, a multiple of 1024 in 8192..65536.
+        connection_pool_size: most connections of one process.
+        connection_pool_minsize: idle connections that are not closed for their age.
+        connection_pool_timeout_ms: idle age at which a connection is closed; 0 never.
+        connection_acquire_timeout_ms: longest wait for a free connection; 0 does not wait.
+        socket_connect_timeout_ms: longest TCP connect; 0 leaves it to the operating system.
+        socket_keepalive: TCP keep-alive.
+        prefer_ipv6: order of addresses when the name has both families.
+        connect_timeout_ms: longest wait for the CPONG after connecting; 0 sends no CPING.
+        prepost_timeout_ms: the same before reusing a connection idle for longer than
+            CPING_IDLE_MS; 0 sends no CPING.
+        ping_timeout_ms: as written; already part of the two above where ping_mode says so.
+        ping_mode: letters out of `CPI`, in that order.
+        reply_timeout_ms: longest wait for each packet of a response; 0 is no limit.
+        retries: attempts of one request, 1 or more, the first included.
+        place: where the worker begins in its file.
+    """
+
+    name: str
+    type: Literal["ajp13"] = "ajp13"
+    host: str
+    port: int
+    secret: bytes | None = field(default=None, repr=False)
+    max_packet_size: int
+    connection_pool_size: int
+    connection_pool_minsize: int
+    connection_pool_timeout_ms: int
+    connection_acquire_timeout_ms: int
+    socket_connect_timeout_ms: int
+    socket_keepalive: bool
+    prefer_ipv6: bool
+    connect_timeout_ms: int
+    prepost_timeout_ms: int
+    ping_timeout_ms: int
+    ping_mode: str
+    reply_timeout_ms: int
+    retries: int
+    place: Place = field(compare=False, repr=False)
+
+    @property
+    def unix_path(self) -> str | None:
+        """Path of the container's Unix socket, or None when it is reached over TCP."""
+        return self.host.removeprefix("unix:") if self.host.startswith("unix:") else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenAddress:
+    """Where browsers connect: either host and port, or a path."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ListenAddress":
+        """Read `host:port`, `[IPv6]:port` or `unix:/path`; port 0 lets the system choose.
+
+        Raises:
+            ValueError: it is none of these; the message says what is missing.
+        """
+        if text.startswith("unix:"):
+            return cls(path=parse_unix_path(text))
+        if text.startswith("fd:"):
+            raise ValueError("a listener from fd:N is not supported by this version")
+        host, colon, port = text.rpartition(":")
+        if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+            raise ValueError(f"{text!r} does not end with a port, such as 127.0.0.1:8080")
+        if not host or host == "*":
+            raise ValueError(f"{text!r} has no address; 0.0.0.0:{port} listens on all of IPv4")
+        if ":" in host and not host.startswith("["):
+            raise ValueError(f"{text!r}: an IPv6 address needs brackets, such as [::1]:8080")
+        return cls(host=parse_host(host), port=int(port))
+
+
+def parse_unix_path(text: str) -> str:
+    """Take the path out of `unix:/path`.
+
+    Raises:
+        ValueError: it is not absolute, too long for a socket, or holds a NUL.
+    """
+    path = text.removeprefix("unix:")
+    if not path.startswith("/"):
+        raise ValueError(f"{text!r}: the path of a Unix socket begins with /")
+    if "\0" in path or len(path.encode("utf-8", "surrogateescape")) > MAX_UNIX_PATH:
+        raise ValueError(f"the path of a Unix socket has at most {MAX_UNIX_PATH} bytes")
+    return path
+
+
+def parse_host(text: str) -> str:
+    """Check that a text can be a host: a name, an IPv4 or an IPv6 address (brackets are cut).
+
+    Raises:
+        ValueError: it cannot.
+    """
+    is_bracketed = text.startswith("[") and text.endswith("]")
+    bare = text[1:-1] if is_bracketed else text
+    if ":" in bare:
+        try:
+            ipaddress.IPv6Address(bare)
+        except ValueError as exc:
+            raise ValueError(_not_a_host(text, bare)) from exc
+        return bare
+    if is_bracketed or not _HOST_NAME.fullmatch(bare):
+        raise ValueError(f"{text!r} is neither a host name nor an address")
+    return bare
+
+
+def _not_a_host(text: str, bare: str) -> str:
+    host, _, port = bare.rpartition(":")
+    if ":" not in host and port.isdecimal():
+        return f"{text!r}: a host has no port; write host={host} and port={port}"
+    return f"{text!r} is neither a host name nor an address"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """The side that faces the browsers. Times of 0 are no limit, and so is max_body_bytes 0."""
+
+    listen: tuple[ListenAddress, ...]
+    header_timeout_ms: int
+    keepalive_timeout_ms: int
+    body_timeout_ms: int
+    send_timeout_ms: int
+    max_header_bytes: int
+    max_body_bytes: int
+    shutdown_timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """Where messages go; an empty file name means standard error."""
+
+    level: LogLevel = "info"
+    file: str = ""
+
+
+class MountSource(IntEnum):
+    """Where a rule was written; the higher one is tried first among rules of equal rank."""
+
+    WORKER = 1
+    MOUNT = 2
+    FILE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One rule of the URI map.
+
+    Attributes:
+        pattern: bytes compared with the normalised path; `*` is any run, `?` any one byte.
+        worker: name of the worker; `*` in an exclusion means every worker.
+        is_exclusion: a match of this rule takes back the match of another.
+        is_disabled: kept for display, never matches.
+        reply_timeout_ms: instead of the worker's; 0 no limit; None the worker's.
+        source: kind of place it was written in.
+        place: where it was written.
+    """
+
+    pattern: bytes
+    worker: str
+    is_exclusion: bool = False
+    is_disabled: bool = False
+    reply_timeout_ms: int | None = None
+    source: MountSource = MountSource.FILE
+    place: Place = field(default=Place(""), compare=False)
+
+    @property
+    def is_exact(self) -> bool:
+        """The pattern has no wildcard."""
+        return b"*" not in self.pattern and b"?" not in self.pattern
+
+    def __str__(self) -> str:
+        marks = ("-" if self.is_disabled else "") + ("!" if self.is_exclusion else "")
+        return f"{marks}{self.pattern.decode('utf-8', 'backslashreplace')}={self.worker}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration, checked.
+
+    Attributes:
+        server: the side that faces the browsers.
+        workers: workers that rules may name, in the order of worker.list.
+        rules: all rules in the order they were written; `UriMap` puts them in the order they
+            are tried.
+        log: where messages go.
+        warnings: what was found while reading and is no error.
+        files: every file that was read, to watch or to show.
+    """
+
+    server: ServerConfig
+    workers: Mapping[str, WorkerConfig] = field(default_factory=dict)
+    rules: tuple[Mount, ...] = ()
+    log: LogConfig = LogConfig()
+    warnings: tuple[ConfigWarning, ...] = ()
+    files: tuple[str, ...] = ()

@@ -1,0 +1,355 @@
+"""Rows of the directive table: the whole file, every worker, ajp13 workers and members.
+
+Values only; `directives.py` joins all rows. Each paragraph is shown to users, so it says what
+the directive does here, and where that is not what mod_jk does.
+
+Source: the Tomcat Connectors documentation "workers.properties" and mod_jk `jk_util.c`,
+`jk_ajp_common.c`, `jk_lb_worker.c` for the defaults that count.
+"""
+
+from functools import partial
+from typing import Final
+
+from ajp.constants import DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE, MIN_PACKET_SIZE
+
+from .values import Directive, Scope, Unit, ValueType
+
+__all__ = ["WORKER_ROWS"]
+
+_FIRST: Final = "0.1"
+
+_global = partial(Directive, scope=Scope.GLOBAL)
+_common = partial(Directive, scope=Scope.COMMON)
+_ajp = partial(Directive, scope=Scope.AJP)
+_ajp_s = partial(_ajp, type=ValueType.DURATION, unit=Unit.S, minimum=0, is_clamped=True, default=0)
+_ajp_ms = partial(_ajp_s, unit=Unit.MS)
+_member = partial(Directive, scope=Scope.MEMBER)
+
+_GLOBAL: Final = (
+    _global(
+        name="list",
+        type=ValueType.LIST,
+        default=("ajp13",),
+        since=_FIRST,
+        doc="Names of the workers that URIs may be mapped to. May be given several times; all "
+        "names count. Members of a balancer need not be listed.",
+    ),
+    _global(
+        name="maintain",
+        type=ValueType.DURATION,
+        unit=Unit.S,
+        default=60,
+        minimum=0,
+        is_clamped=True,
+        doc="Seconds between two rounds of maintenance in mod_jk, which closes idle connections "
+        "and brings members back only then.",
+    ),
+)
+
+_COMMON: Final = (
+    _common(
+        name="type",
+        type=ValueType.WORD,
+        default="ajp13",
+        words=("ajp13", "lb", "status", "ajp14", "ajp12"),
+        since=_FIRST,
+        doc="Kind of worker. ajp13: one container reached over AJP13. lb (several containers "
+        "behind one name) and status (a page about the workers) are not supported by this "
+        "version; ajp12 and ajp14 never will be. Case matters.",
+    ),
+    _common(
+        name="reference",
+        since=_FIRST,
+        doc="Prefix of a template, such as worker.template: everything written for the template "
+        "counts for this worker too, unless the worker has it itself. Only in "
+        "workers.properties.",
+    ),
+    _common(
+        name="mount",
+        type=ValueType.LIST,
+        since=_FIRST,
+        doc="URI patterns of this worker, separated by blanks or commas, as an alternative to "
+        "the URI map. The prefixes ! and - work, the shorthand | does not.",
+    ),
+)
+
+_ADDRESS: Final = (
+    _ajp(
+        name="host",
+        default="localhost",
+        since=_FIRST,
+        doc="Name or address of the container, without port. Unlike mod_jk also unix:/path for "
+        "a connector that listens on a Unix domain socket; port is not used then.",
+    ),
+    _ajp(
+        name="port",
+        type=ValueType.INT,
+        default=8009,
+        minimum=0,
+        maximum=65535,
+        since=_FIRST,
+        doc="TCP port of the container's AJP connector. 0 switches a member of a balancer off "
+        "and is an error for any other worker.",
+    ),
+    _ajp(name="source", doc="Local address that connections to the container start from."),
+    _ajp(
+        name="prefer_ipv6",
+        type=ValueType.BOOL,
+        default=False,
+        since=_FIRST,
+        doc="When the host name has addresses of both families, try IPv6 first.",
+    ),
+    _ajp_s(
+        name="socket_timeout",
+        doc="Seconds that one read or write on the socket to the container may take.",
+    ),
+    _ajp_ms(
+        name="socket_connect_timeout",
+        default=2000,
+        since=_FIRST,
+        doc="Milliseconds that making a TCP connection may take. 0 leaves it to the operating "
+        "system, as mod_jk does unless told otherwise.",
+    ),
+    _ajp(
+        name="socket_keepalive",
+        type=ValueType.BOOL,
+        default=False,
+        since=_FIRST,
+        doc="Switch TCP keep-alive on for connections to the container, with the timers of the "
+        "operating system. Keeps firewalls from forgetting idle connections.",
+    ),
+    _ajp(
+        name="socket_buffer",
+        type=ValueType.INT,
+        unit=Unit.BYTES,
+        default=0,
+        minimum=0,
+        doc="Size of the socket's send and receive buffer; 0 leaves it to the operating system.",
+    ),
+)
+
+_POOL: Final = (
+    _ajp(
+        name="connection_pool_size",
+        type=ValueType.INT,
+        default=256,
+        minimum=1,
+        since=_FIRST,
+        doc="Most connections to the container that one process keeps, and so the most requests "
+        "it has there at a time. They are opened when needed. Times the number of processes it "
+        "should not exceed the connector's maxConnections. mod_jk takes the number of threads "
+        "of an httpd child when nothing is written.",
+    ),
+    _ajp(
+        name="connection_pool_minsize",
+        type=ValueType.INT,
+        minimum=0,
+        is_clamped=True,
+        since=_FIRST,
+        doc="Idle connections that connection_pool_timeout leaves open. They are never opened "
+        "ahead of time. Half of connection_pool_size, rounded up, when nothing is written.",
+    ),
+    _ajp_s(
+        name="connection_pool_timeout",
+        since=_FIRST,
+        doc="Seconds after which an idle connection is closed; 0 keeps it for ever. Should fit "
+        "the connector's keepAliveTimeout.",
+    ),
+    _ajp_ms(
+        name="connection_acquire_timeout",
+        default=5000,
+        since=_FIRST,
+        doc="Milliseconds that a request waits for a connection when connection_pool_size are "
+        "busy: a queue with a deadline, first come first served. 0 refuses at once when none is "
+        "free. mod_jk polls every 100 ms, 200 ms long, and with 0 refuses every request.",
+    ),
+    _ajp_s(
+        name="connection_ping_interval",
+        doc="Seconds between two CPINGs on an idle connection, done by mod_jk's maintenance.",
+    ),
+)
+
+_TIMEOUTS: Final = (
+    _ajp_ms(
+        name="connect_timeout",
+        default=2000,
+        since=_FIRST,
+        doc="Milliseconds to wait for the CPONG to a CPING sent right after connecting; 0 sends "
+        "none, which is mod_jk's default. Not the time to connect: that is "
+        "socket_connect_timeout.",
+    ),
+    _ajp_ms(
+        name="prepost_timeout",
+        default=2000,
+        since=_FIRST,
+        doc="Milliseconds to wait for the CPONG to a CPING sent before a pooled connection is "
+        "used again; 0 sends none, which is mod_jk's default. It only applies to connections "
+        "that were idle for more than a second; younger ones are used at once.",
+    ),
+    _ajp(
+        name="ping_mode",
+        type=ValueType.LETTERS,
+        default="",
+        words=("A", "C", "P", "I"),
+        since=_FIRST,
+        doc="Which CPINGs to send with ping_timeout, where connect_timeout or prepost_timeout "
+        "say nothing else: C after connecting, P before a request, I at intervals, A all. This "
+        "version sends none at intervals; idle connections are asked before they are used.",
+    ),
+    _ajp_ms(
+        name="ping_timeout",
+        default=10_000,
+        since=_FIRST,
+        doc="Milliseconds to wait for the CPONG to the CPINGs that ping_mode switches on.",
+    ),
+    _ajp_ms(
+        name="reply_timeout",
+        since=_FIRST,
+        doc="Milliseconds that the container may take until its next packet, not for the whole "
+        "answer; 0 is no limit, because long reports are legal. A rule of the URI map may say "
+        "otherwise.",
+    ),
+)
+
+_FAILURE: Final = (
+    _ajp(
+        name="retries",
+        type=ValueType.INT,
+        default=2,
+        minimum=1,
+        is_clamped=True,
+        since=_FIRST,
+        doc="Attempts on this container for one request, the first included. Only requests that "
+        "may safely be sent again are.",
+    ),
+    _ajp_ms(
+        name="retry_interval", default=100, doc="Milliseconds before the second and later attempts."
+    ),
+    _ajp(
+        name="recovery_options",
+        type=ValueType.INT,
+        minimum=0,
+        maximum=31,
+        doc="Sum of bits that say which requests may not, or always may, be sent again after a "
+        "failure.",
+    ),
+    _ajp(
+        name="fail_on_status",
+        type=ValueType.INT_LIST,
+        default=(),
+        doc="Response status codes that count as a failure of the container; negative ones fail "
+        "the request only.",
+    ),
+    _ajp(
+        name="busy_limit",
+        type=ValueType.INT,
+        default=0,
+        minimum=0,
+        is_clamped=True,
+        doc="Most requests in progress for this worker in all processes; 0 is no limit.",
+    ),
+)
+
+_PROTOCOL: Final = (
+    _ajp(
+        name="max_packet_size",
+        type=ValueType.INT,
+        unit=Unit.BYTES,
+        default=DEFAULT_PACKET_SIZE,
+        minimum=MIN_PACKET_SIZE,
+        maximum=MAX_PACKET_SIZE,
+        is_clamped=True,
+        since=_FIRST,
+        doc="Largest AJP packet in bytes, rounded up to a multiple of 1024. Must equal "
+        "packetSize of the container's connector. Raise both when requests with large headers "
+        "are refused.",
+    ),
+    _ajp(
+        name="secret",
+        type=ValueType.SECRET,
+        since=_FIRST,
+        doc="What the container's connector expects as secret. Besides the text itself: "
+        "env:NAME takes it from the environment, file:/path from a file (one line end at its "
+        "end is cut). It never shows up in logs or pages.",
+    ),
+)
+
+_MEMBER: Final = (
+    _member(
+        name="lbfactor",
+        type=ValueType.INT,
+        default=1,
+        minimum=1,
+        is_clamped=True,
+        doc="Share of the work this member gets, in proportion to the other members.",
+    ),
+    _member(
+        name="distance",
+        type=ValueType.INT,
+        default=0,
+        minimum=0,
+        is_clamped=True,
+        doc="Members of the smallest distance get all the work as long as one of them is usable.",
+    ),
+    _member(
+        name="route",
+        doc="The jvmRoute of the container, which its session ids end with. The member's name "
+        "when nothing is written.",
+    ),
+    _member(
+        name="domain",
+        doc="Group of members that share sessions; a session moves inside it first.",
+    ),
+    _member(name="redirect", doc="Route of the member that takes over when this one fails."),
+    _member(
+        name="activation",
+        type=ValueType.ENUM,
+        default="Active",
+        words=("Active", "Disabled", "Stopped"),
+        doc="Active: used. Disabled: for existing sessions only. Stopped: not used at all.",
+    ),
+    _member(
+        name="disabled",
+        type=ValueType.BOOL,
+        default=False,
+        alias_of="activation",
+        doc="Former way to write activation=Disabled.",
+    ),
+    _member(
+        name="stopped",
+        type=ValueType.BOOL,
+        default=False,
+        alias_of="activation",
+        doc="Former way to write activation=Stopped.",
+    ),
+    _member(name="jvm_route", alias_of="route", doc="Former name of route."),
+)
+
+_FORMER: Final = (
+    _ajp(
+        name="cachesize",
+        type=ValueType.INT,
+        minimum=1,
+        alias_of="connection_pool_size",
+        since=_FIRST,
+        doc="Former name of connection_pool_size; counts only when that is not written.",
+    ),
+    _ajp_s(
+        name="cache_timeout",
+        alias_of="connection_pool_timeout",
+        since=_FIRST,
+        doc="Former name of connection_pool_timeout; counts only when that is not written.",
+    ),
+)
+
+WORKER_ROWS: Final[tuple[Directive, ...]] = (
+    *_GLOBAL,
+    *_COMMON,
+    *_ADDRESS,
+    *_POOL,
+    *_TIMEOUTS,
+    *_FAILURE,
+    *_PROTOCOL,
+    *_MEMBER,
+    *_FORMER,
+)

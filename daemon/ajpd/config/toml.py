@@ -1,0 +1,263 @@
+"""ajpd.toml → typed values, worker sections and rules, each with its line.
+
+The standard parser tells no lines, so `KeyLocator` looks for them in the text: good for
+`[section]` headers and `key = value` lines, and near enough for the rest. This file reads one
+file; what the files it names say, and whether all of it fits together, is for `load.py`.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .directives import in_scope, suggest_in
+from .errors import Findings, Place
+from .model import Mount, MountSource
+from .urimap import parse_rule
+from .values import BadValue, Directive, Scope, Value, read_toml
+from .workers import Entry, Section
+
+__all__ = ["KeyLocator", "TomlFile", "Written", "read_toml_file"]
+
+_HEADER: Final = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(#.*)?$")
+_KEY: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_DOTTED: Final = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
+_ASSIGNMENT: Final = re.compile(rf"\s*({_DOTTED})\s*=\s*(.*)")
+_ONE_KEY: Final = re.compile(_KEY)
+_ERROR_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_SECTIONS: Final = {
+    "server": Scope.SERVER,
+    "workers": Scope.WORKERS,
+    "map": Scope.MAP,
+    "log": Scope.LOG,
+}
+
+
+class KeyLocator:
+    """Finds the line on which a key of a TOML text is written."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._file = file
+        self._lines: dict[tuple[str, ...], int] = {}
+        section: tuple[str, ...] = ()
+        quotes = ""
+        for number, line in enumerate(text.split("\n"), start=1):
+            if quotes:
+                quotes = "" if quotes in line else quotes
+                continue
+            header = _HEADER.match(line)
+            if header is not None:
+                section = _path(header[1])
+                self._note(section, number)
+                continue
+            assignment = _ASSIGNMENT.match(line)
+            if assignment is not None:
+                self._note((*section, *_path(assignment[1])), number)
+                quotes = _open_quotes(assignment[2])
+
+    def _note(self, path: tuple[str, ...], number: int) -> None:
+        for length in range(1, len(path) + 1):
+            self._lines.setdefault(path[:length], number)
+
+    def place(self, *path: str) -> Place:
+        """The line of a key, or of the nearest table around it, or the file as a whole."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self._lines:
+                return Place(self._file, self._lines[path[:length]])
+        return Place(self._file)
+
+
+def _path(text: str) -> tuple[str, ...]:
+    return tuple(_unquote(key) for key in _ONE_KEY.findall(text))
+
+
+def _unquote(key: str) -> str:
+    if key.startswith('"'):
+        try:
+            return str(tomllib.loads(f"key = {key}")["key"])
+        except tomllib.TOMLDecodeError:
+            return key
+    return key.strip("'")
+
+
+def _open_quotes(value: str) -> str:
+    """The triple quotes that begin on this line and end on another, or an empty string."""
+    for quotes in ('"""', "'''"):
+        if value.startswith(quotes) and quotes not in value[3:]:
+            return quotes
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A typed value and where it was written; no line when it is the default."""
+
+    value: Value
+    place: Place
+
+
+@dataclass(slots=True, kw_only=True)
+class TomlFile:
+    """What one ajpd.toml says.
+
+    Attributes:
+        path: of the file.
+        values: of `[server]`, `[workers]`, `[map]` and `[log]`, defaults left out.
+        sections: of `[worker.NAME]`, in order.
+        rules: of `[mount]`, in order.
+    """
+
+    path: Path
+    values: dict[tuple[Scope, str], Written] = field(default_factory=dict)
+    sections: dict[str, Section] = field(default_factory=dict)
+    rules: list[Mount] = field(default_factory=list)
+
+
+def read_toml_file(path: str | Path, findings: Findings) -> TomlFile | None:
+    """Read ajpd.toml; what is wrong goes to `findings`.
+
+    Returns:
+        what could be understood, or None when the file cannot be read or is not TOML.
+    """
+    file = str(path)
+    findings.begin(file)
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as exc:
+        findings.error(Place(file), f"cannot read the file: {exc.strerror or exc}")
+        return None
+    except UnicodeDecodeError as exc:
+        findings.error(Place(file, _line_of(exc)), "the file is not UTF-8, which TOML must be")
+        return None
+    text = text.replace("\r\n", "\n")
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:  # all that tomllib raises, however long or deep
+        _syntax_error(exc, text, file, findings)
+        return None
+    document = TomlFile(path=Path(path))
+    locator = KeyLocator(text, file)
+    for name, content in tables.items():
+        _Reader(document, locator, findings).section(name, content)
+    return document
+
+
+def _line_of(exc: UnicodeDecodeError) -> int:
+    return exc.object.count(b"\n", 0, exc.start) + 1
+
+
+def _syntax_error(exc: Exception, text: str, file: str, findings: Findings) -> None:
+    message = str(exc)
+    where = _ERROR_PLACE.search(message)
+    if where is None:
+        lines = text.rstrip("\n").count("\n") + 1
+        findings.error(Place(file, lines), f"not TOML: {message}")
+        return
+    place = Place(file, int(where[1]), int(where[2]))
+    findings.error(place, f"not TOML: {message[: where.start()]}")
+
+
+class _Reader:
+    """Sorts the tables of one file into a `TomlFile`."""
+
+    def __init__(self, document: TomlFile, locator: KeyLocator, findings: Findings) -> None:
+        self._document = document
+        self._locator = locator
+        self._findings = findings
+
+    def section(self, name: str, content: object) -> None:
+        directive = in_scope(Scope.TOP).get(name)
+        place = self._locator.place(name)
+        if directive is None:
+            what = "section" if isinstance(content, dict) else "key"
+            self._findings.error(
+                place,
+                f"unknown {what} {name!r}",
+                directive=name,
+                hint=self._meant(name, content),
+            )
+        elif not directive.supported:
+            self._findings.error(
+                place, f"section {name!r} is not supported by this version", directive=name
+            )
+        elif not isinstance(content, dict):
+            self._findings.error(place, f"{name!r} must be a section", directive=name)
+        elif name == "worker":
+            self._workers(content)
+        elif name == "mount":
+            self._mounts(content)
+        else:
+            self._keys(name, content)
+
+    def _meant(self, name: str, content: object) -> str:
+        if isinstance(content, dict):
+            return suggest_in(name, (Scope.TOP,))
+        owners = [section for section, scope in _SECTIONS.items() if name in in_scope(scope)]
+        return f"{name} in [{owners[0]}]" if owners else ""
+
+    def _keys(self, section: str, content: dict[str, object]) -> None:
+        scope = _SECTIONS[section]
+        for name, value in content.items():
+            place = self._locator.place(section, name)
+            directive = in_scope(scope).get(name)
+            if directive is None:
+                self._findings.error(
+                    place,
+                    f"unknown key {name!r} in [{section}]",
+                    directive=name,
+                    hint=suggest_in(name, (scope,)),
+                )
+            elif not directive.supported:
+                self._findings.error(
+                    place,
+                    f"{name!r} in [{section}] is not supported by this version",
+                    directive=name,
+                )
+            else:
+                self._value(directive, value, place)
+
+    def _value(self, directive: Directive, value: object, place: Place) -> None:
+        name = directive.name
+        try:
+            reading = read_toml(directive, value)
+        except BadValue as exc:
+            self._findings.error(place, f"{name}: {exc}", directive=name, hint=exc.hint)
+            return
+        if reading.remark:
+            self._findings.warn(place, f"{name}: {reading.remark}", directive=name)
+        self._document.values[directive.scope, name] = Written(reading.value, place)
+
+    def _workers(self, content: dict[str, object]) -> None:
+        for name, table in content.items():
+            place = self._locator.place("worker", name)
+            if not isinstance(table, dict):
+                self._findings.error(
+                    place, f"{name!r} must be a section [worker.NAME]", directive=name
+                )
+                continue
+            section = Section(name=name, place=place)
+            for key, value in table.items():
+                self._entry(section, key, value)
+            self._document.sections[name] = section
+
+    def _entry(self, section: Section, key: str, value: object) -> None:
+        place = self._locator.place("worker", section.name, key)
+        if key == "reference":
+            self._findings.error(
+                place, "'reference' works in workers.properties only", directive=key
+            )
+            return
+        section.entries[key] = Entry(name=key, value=value, place=place)
+
+    def _mounts(self, content: dict[str, object]) -> None:
+        for pattern, target in content.items():
+            place = self._locator.place("mount", pattern)
+            if not isinstance(target, str):
+                self._findings.error(
+                    place, f"the rule {pattern!r} must name a worker", directive=pattern
+                )
+                continue
+            self._document.rules += parse_rule(
+                pattern, target, self._findings, place=place, source=MountSource.MOUNT
+            )

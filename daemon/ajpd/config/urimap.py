@@ -1,0 +1,371 @@
+"""The URI map: rules as people write them, and the matcher they become.
+
+Law: a path that no rule matches belongs to no worker; there is no default. The matcher compares
+bytes and takes time in proportion to the path for each rule; it never backtracks.
+
+Source: mod_jk `jk_uri_worker_map.c` (syntax, order of rules, exclusions, extensions) and
+`jk_util.c` (jk_wildchar_match). Same order: exact rules are not tried first as such.
+Differs on purpose: a rule that mod_jk would drop with a line in its log is an error here.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from .errors import Findings, Place, suggest
+from .model import Mount, MountSource
+from .properties import encode, read_properties
+
+__all__ = ["Decision", "UriMap", "parse_rule", "read_uri_map", "rules_of_worker"]
+
+#: Extensions that this version does not honour; the values with which they change nothing.
+_LATER: Final[Mapping[str, frozenset[str]]] = {
+    "sticky_ignore": frozenset(("0",)),
+    "stateless": frozenset(("0",)),
+    "use_server_errors": frozenset(("0",)),
+    "set_session_cookie": frozenset(("0",)),
+    "active": frozenset(("",)),
+    "disabled": frozenset(("",)),
+    "stopped": frozenset(("",)),
+    "fail_on_status": frozenset(("",)),
+    "session_cookie": frozenset(("",)),
+    "session_path": frozenset(("",)),
+}
+_EXTENSIONS: Final = ("reply_timeout", "session_cookie_path", *_LATER)
+_MAX_INT: Final = 2**31 - 1
+
+
+def read_uri_map(
+    path: str | Path,
+    findings: Findings,
+    *,
+    env: Mapping[str, str] | None = None,
+    asked_at: Place | None = None,
+) -> list[Mount]:
+    """Read uriworkermap.properties; what is wrong goes to `findings`."""
+    properties = read_properties(
+        path, findings, env=env, list_attributes=frozenset(), asked_at=asked_at
+    )
+    rules: list[Mount] = []
+    for item in properties:
+        rules += parse_rule(
+            item.key,
+            item.value,
+            findings,
+            place=item.place,
+            source=MountSource.FILE,
+            encoding=item.encoding,
+        )
+    return rules
+
+
+def rules_of_worker(
+    worker: str, patterns: Iterable[tuple[str, Place]], findings: Findings, *, encoding: str
+) -> list[Mount]:
+    """Rules from the `mount` directive of a worker: prefixes work, `|` and extensions do not."""
+    rules: list[Mount] = []
+    for text, place in patterns:
+        if "|" in text:
+            findings.warn(
+                place, f"'|' in {text!r} is an ordinary character here", directive="mount"
+            )
+        head = _parse_head(text, findings, place)
+        if head is not None:
+            rule = _rule(head.pattern, worker, head, place, MountSource.WORKER, encoding)
+            _remark(rule, findings)
+            rules.append(rule)
+    return rules
+
+
+def parse_rule(
+    key: str,
+    value: str,
+    findings: Findings,
+    *,
+    place: Place,
+    source: MountSource,
+    encoding: str = "utf-8",
+) -> list[Mount]:
+    """Read one rule: `[-][!]/pattern[|suffix]` and `worker[;extension=value]...`.
+
+    Returns:
+        one rule, two when `|` was used, none when there was an error.
+    """
+    head = _parse_head(key, findings, place)
+    worker, *extensions = value.split(";")
+    worker = worker.strip()
+    timeout = _parse_extensions(extensions, findings, place)
+    if head is None:
+        return []
+    if not worker:
+        findings.error(place, f"the rule {key!r} names no worker", directive=key)
+        return []
+    if worker == "*" and not head.is_exclusion:
+        findings.error(
+            place, f"'*' as worker belongs into exclusions only, not into {key!r}", directive=key
+        )
+        return []
+    first, bar, suffix = head.pattern.partition("|")
+    rules = []
+    for pattern in (first, first + suffix) if bar else (first,):
+        rule = _rule(pattern, worker, head, place, source, encoding, timeout)
+        _remark(rule, findings)
+        rules.append(rule)
+    return rules
+
+
+class _Head(NamedTuple):
+    pattern: str
+    is_exclusion: bool
+    is_disabled: bool
+
+
+def _parse_head(text: str, findings: Findings, place: Place) -> _Head | None:
+    """Take the prefixes off; None after an error."""
+    is_disabled = text.startswith("-")
+    rest = text[1:] if is_disabled else text
+    is_exclusion = rest.startswith("!")
+    pattern = rest[1:] if is_exclusion else rest
+    if pattern.startswith("/"):
+        return _Head(pattern, is_exclusion, is_disabled)
+    if text.startswith("!-"):
+        hint = f"-!{text[2:]}"
+    else:
+        hint = f"{'!' if is_exclusion else ''}/{pattern}" if pattern else ""
+    findings.error(place, f"the pattern of {text!r} must begin with '/'", directive=text, hint=hint)
+    return None
+
+
+def _rule(
+    pattern: str,
+    worker: str,
+    head: _Head,
+    place: Place,
+    source: MountSource,
+    encoding: str,
+    reply_timeout_ms: int | None = None,
+) -> Mount:
+    return Mount(
+        pattern=encode(pattern, encoding),
+        worker=worker,
+        is_exclusion=head.is_exclusion,
+        is_disabled=head.is_disabled,
+        reply_timeout_ms=reply_timeout_ms,
+        source=source,
+        place=place,
+    )
+
+
+def _parse_extensions(extensions: list[str], findings: Findings, place: Place) -> int | None:
+    """Understand what follows the worker's name; returns reply_timeout in ms, if any."""
+    timeout: int | None = None
+    words = iter(extensions)
+    for word in words:
+        if not word.strip():
+            continue
+        name, _, value = word.partition("=")
+        name, value = name.strip(), value.strip()
+        if name == "session_path" and not value:
+            # `session_path=;x` names the path parameter with its semicolon.
+            value = next(words, "")
+        if name == "reply_timeout":
+            timeout = _parse_reply_timeout(value, findings, place)
+        elif name == "session_cookie_path":
+            findings.warn(place, f"{name!r} has no effect, in mod_jk neither", directive=name)
+        elif name not in _LATER:
+            findings.error(
+                place,
+                f"unknown extension {name!r} of a rule",
+                directive=name,
+                hint=suggest(name, _EXTENSIONS),
+            )
+        elif value not in _LATER[name]:
+            findings.error(
+                place,
+                f"the extension {name!r} is known to mod_jk, not supported by this version",
+                directive=name,
+            )
+    return timeout
+
+
+def _parse_reply_timeout(value: str, findings: Findings, place: Place) -> int | None:
+    if not re.fullmatch(r"-?[0-9]{1,10}", value) or not -1 <= int(value) <= _MAX_INT:
+        findings.error(
+            place,
+            f"reply_timeout: {value!r} is no number of milliseconds, 0 for no limit or -1 for "
+            "that of the worker",
+            directive="reply_timeout",
+        )
+        return None
+    return None if int(value) == -1 else int(value)
+
+
+def _remark(rule: Mount, findings: Findings) -> None:
+    """Warn of patterns that can match nothing, because paths are normalised before."""
+    why = ""
+    if b";" in rule.pattern:
+        why = "path parameters (;) are cut off before rules are compared"
+    elif b"//" in rule.pattern:
+        why = "paths have no '//' when rules are compared"
+    elif re.search(rb"%[0-9A-Fa-f]{2}", rule.pattern):
+        why = "paths are decoded (no %xx) before rules are compared"
+    elif re.search(rb"/\.{1,2}(/|$)", rule.pattern):
+        why = "paths have no '.' and '..' segments when rules are compared"
+    if why:
+        findings.warn(rule.place, f"the rule {rule} will hardly match: {why}")
+
+
+class Decision(NamedTuple):
+    """What the map says about a path, with the reason.
+
+    Attributes:
+        mount: the rule that maps the path, or None when no rule does.
+        exclusion: the rule that takes it back, or None.
+    """
+
+    mount: Mount | None
+    exclusion: Mount | None = None
+
+
+_Test = Callable[[bytes], bool]
+
+
+class UriMap:
+    """Rules in the order they are tried, compiled once; immutable for its users.
+
+    The order: more slashes in the pattern first, then longer patterns, then the map file before
+    `[mount]` before the workers' own `mount`. What mod_jk leaves to chance then is decided:
+    exact rules before those with wildcards, then as written. The first rule that matches
+    decides; if any exclusion of its worker (or of `*`) matches too, nothing is mapped.
+    """
+
+    #: Results kept for paths asked before; forgotten all at once when there are more.
+    CACHE_SIZE: Final = 1024
+    #: Longer paths are not worth their memory.
+    MAX_CACHED_PATH: Final = 256
+
+    def __init__(self, rules: Iterable[Mount]) -> None:
+        active = [rule for rule in rules if not rule.is_disabled]
+        self.rules: Final = tuple(sorted(active, key=_rank))
+        # (what the path begins with, the whole test, the rule); the first part fails fast
+        self._mounts: list[tuple[bytes, _Test, Mount]] = []
+        self._exclusions: list[tuple[bytes, _Test, Mount]] = []
+        for rule in self.rules:
+            tests = self._exclusions if rule.is_exclusion else self._mounts
+            begin = re.split(rb"[*?]", rule.pattern, maxsplit=1)[0]
+            tests.append((begin, _compile(rule.pattern), rule))
+        self._cache: dict[bytes, Mount | None] = {}
+
+    def __repr__(self) -> str:
+        return f"<UriMap {len(self._mounts)} mounts {len(self._exclusions)} exclusions>"
+
+    def match(self, path: bytes) -> Mount | None:
+        """Find the rule for a path.
+
+        Args:
+            path: normalised as `ajpd.http.uri` does: decoded, without query and parameters.
+
+        Returns:
+            the rule, or None: no worker gets this request.
+        """
+        try:
+            return self._cache[path]
+        except KeyError:
+            pass
+        decision = self.decide(path)
+        mount = decision.mount if decision.exclusion is None else None
+        if len(path) <= self.MAX_CACHED_PATH:
+            if len(self._cache) >= self.CACHE_SIZE:
+                self._cache.clear()
+            self._cache[path] = mount
+        return mount
+
+    def decide(self, path: bytes) -> Decision:
+        """Find the rule for a path and the exclusion that takes it back, if there is one."""
+        for begin, test, mount in self._mounts:
+            if path.startswith(begin) and test(path):
+                return Decision(mount, self._exclusion(path, mount.worker))
+        return Decision(None)
+
+    def _exclusion(self, path: bytes, worker: str) -> Mount | None:
+        for begin, test, rule in self._exclusions:
+            if path.startswith(begin) and rule.worker in (worker, "*") and test(path):
+                return rule
+        return None
+
+    def shadowed(self) -> list[tuple[Mount, Mount]]:
+        """Mounts whose pattern an earlier one has as well: (the one that wins, the other)."""
+        first: dict[bytes, Mount] = {}
+        found = []
+        for _, _, rule in self._mounts:
+            winner = first.setdefault(rule.pattern, rule)
+            if winner is not rule:
+                found.append((winner, rule))
+        return found
+
+
+def _rank(rule: Mount) -> tuple[int, int, int, bool]:
+    return (-rule.pattern.count(b"/"), -len(rule.pattern), -rule.source, not rule.is_exact)
+
+
+def _compile(pattern: bytes) -> _Test:
+    """Make a test out of a pattern.
+
+    A pattern is cut at its stars into pieces of fixed length. The first is anchored at the start,
+    the last at the end, and each one between is looked for from where the one before ended: the
+    leftmost place is always good enough, so no choice is ever taken back.
+    """
+    if b"?" in pattern:
+        return _with_question_marks(pattern)
+    if b"*" not in pattern:
+        return lambda path: path == pattern
+    first, *middle, last = pattern.split(b"*")
+    pieces = tuple(piece for piece in middle if piece)
+    if not pieces:
+        if not last:
+            return lambda path: path.startswith(first)
+        least = len(first) + len(last)
+        return lambda path: len(path) >= least and path.startswith(first) and path.endswith(last)
+    return _with_pieces(first, pieces, last)
+
+
+def _with_pieces(first: bytes, pieces: tuple[bytes, ...], last: bytes) -> _Test:
+    def test(path: bytes) -> bool:
+        end = len(path) - len(last)
+        pos = len(first)
+        if end < pos or not path.startswith(first) or not path.endswith(last):
+            return False
+        for piece in pieces:
+            pos = path.find(piece, pos, end)
+            if pos < 0:
+                return False
+            pos += len(piece)
+        return True
+
+    return test
+
+
+def _with_question_marks(pattern: bytes) -> _Test:
+    """As `_with_pieces`, the pieces being expressions without any repetition."""
+    *_, last = pieces = pattern.split(b"*")
+    compiled = [re.compile(re.escape(piece).replace(rb"\?", b"."), re.DOTALL) for piece in pieces]
+    if len(pieces) == 1:
+        whole = compiled[0]
+        return lambda path: whole.fullmatch(path) is not None
+    head, *middle, tail = compiled
+    first_len, last_len = len(pieces[0]), len(last)
+
+    def test(path: bytes) -> bool:
+        end = len(path) - last_len
+        pos = first_len
+        if end < pos or head.match(path) is None or tail.match(path, end) is None:
+            return False
+        for piece in middle:
+            found = piece.search(path, pos, end)
+            if found is None:
+                return False
+            pos = found.end()
+        return True
+
+    return test

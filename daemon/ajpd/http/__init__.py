@@ -1,0 +1,1 @@
+"""Request heads in, response heads out, and the rules between them."""

@@ -1,0 +1,147 @@
+"""Broken configurations as people write them: each gives its error with file and line."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ajpd.config import Config, ConfigErrors, load_files, load_toml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+#: (lines of workers.properties, what must be among the errors)
+WORKERS = [
+    ("worker.lst=a\nworker.a.port=1", "w:1: unknown directive 'worker.lst'"),
+    ("worker.list=a\nworker.a.prot=1", "w:2: unknown directive 'prot' of worker 'a'"),
+    ("worker.list=a\nworker.a.Port=1", "w:2: unknown directive 'Port' of worker 'a'"),
+    ("worker.list=a\nworker.a.port=80x9", "w:2: port: '80x9' is not a number"),
+    ("worker.list=a\n\n\nworker.a.port=-1", "w:4: port: must be at least 0"),
+    ("worker.list=a\nworker.a.port=70000", "w:2: port: must be at most 65535"),
+    ("worker.list=a\nworker.a.host=the host", "w:2: host: 'the host' is neither"),
+    ("worker.list=a\nworker.a.host=$TOMCAT", "w:2: host: '$TOMCAT' is neither"),
+    ("worker.list=a\nworker.a.host={{ ip }}", "w:2: host: '{{ ip }}' is neither"),
+    ("worker.list=a\nworker.a.host=h:8009", "w:2: host: 'h:8009': a host has no port"),
+    ("worker.list=a\nworker.a.type=AJP13", "w:2: type: 'AJP13' is none of"),
+    ("worker.list=a\nworker.a.type=jni", "w:2: type: 'jni' is none of"),
+    ("worker.list=a\nworker.a.type=status", "w:2: type 'status' of worker 'a' is known"),
+    ("worker.list=a\nworker.a.retries=abc", "w:2: retries: 'abc' is not a number"),
+    ("worker.list=a\nworker.a.reply_timeout=60s", "w:2: reply_timeout: '60s' is not a number"),
+    ("worker.list=a\nworker.a.socket_keepalive=2", "w:2: socket_keepalive: '2' is neither"),
+    ("worker.list=a\nworker.a.ping_mode=Q", "w:2: ping_mode: 'Q' in 'Q'"),
+    ("worker.list=a\nworker.a.recovery_options=3", "w:2: 'recovery_options' is known"),
+    ("worker.list=a,\n worker.list = b\nworker.a.port=1", "w:2: worker 'b' is listed"),
+    ("worker.list=nodel\nworker.node1.port=1", "w:1: worker 'nodel' is listed"),
+    ("worker.list=\nworker.a.port=1", "w: no worker.list"),
+    ("worker.list=a\nworker.a.reference=worker.t", "w:2: no key begins with 'worker.t.'"),
+    ("worker.list=a\nworker.a.reference=worker.a", "w:2: the references form a loop"),
+    ("worker.list=a\nworker.a.balance_workers=b\nworker.b.port=1", "w:2: worker 'a' has members"),
+    ("worker.list=a\nworker.a.mount=app", "w:2: the pattern of 'app' must begin with '/'"),
+    ("worker.list=a\nworker.a.secret=env:NONE", "w:2: secret: the environment variable"),
+    ("worker.list=a\nworker.a.secret=file:/none", "w:2: secret: cannot read '/none'"),
+    ("worker.list=a\nworker.a.<%= x %>=1", "w:2: unknown directive '<%' of worker 'a'"),
+    ("worker.list=a\nworker.t.port=p\nworker.a.reference=worker.t", "w:2: port: 'p' is not"),
+    ("worker.maintain=30\nworker.list=a\nworker.a.port=1", "w:1: 'worker.maintain' is known"),
+    ("\ufeffworker.list=a\r\nworker.a.port=x\r\n", "w:2: port: 'x' is not a number"),
+    ("$ cat w\nworker.list=a\nworker.b.port=1", "w:2: worker 'a' is listed"),
+]
+
+#: (lines of uriworkermap.properties, what must be among the errors)
+MAPS = [
+    ("/x=app\n*.jsp=app", "m:2: the pattern of '*.jsp' must begin with '/'"),
+    ("/x=ap", "m:1: the rule /x=ap names an unknown worker (did you mean 'app'?)"),
+    ("/x=app\n!/x/y=spp", "m:2: the rule !/x/y=spp names an unknown worker"),
+    ("/x=app\n!-/y=app", "m:2: the pattern of '!-/y' must begin with '/'"),
+    ("/x=spare", "m:1: the rule /x=spare names a worker that is not in worker.list"),
+    ("/x=*", "m:1: '*' as worker belongs into exclusions only"),
+    ("\n/x=app;reply_timout=1", "m:2: unknown extension 'reply_timout'"),
+    ("/x=app;sticky_ignore=1", "m:1: the extension 'sticky_ignore' is known"),
+    ("/x=app;reply_timeout=1s", "m:1: reply_timeout: '1s' is no number"),
+]
+
+#: (ajpd.toml, what must be among the errors)
+TOMLS = [
+    ("[server]\nlisten = ['8080']", "t:2: listen: '8080' does not end with a port"),
+    ("[server]\nlisten = 8080", "t:2: listen: must be an array of texts, not a number"),
+    ("[server]\nheader_timout = '1s'", "t:2: unknown key 'header_timout' in [server]"),
+    ("[server]\nheader_timeout = '5m'", "t:2: header_timeout: '5m' is not a duration"),
+    ("[server]\nmax_header_bytes = 10", "t:2: max_header_bytes: must be at least 1024 bytes"),
+    ("[workers]\nfile = 'none'", "t:2: cannot read"),
+    ("[map]\nfile = 'none'", "t:2: cannot read"),
+    ("[worker.a]\nprot = 1", "t:2: unknown directive 'prot' of worker 'a'"),
+    ("[worker.a]\nport = '1x'", "t:2: port: '1x' is not a number"),
+    ("[worker.a]\nport = 8009.5", "t:2: port: must be a number, not a fraction"),
+    ("[worker.a]\nconnect_timeout = '2'", "t:2: connect_timeout: '2' is not a duration"),
+    ("[worker.a]\n[mount]\n'/x' = 'b'", "t:3: the rule /x=b names an unknown worker"),
+    ("[worker.a]\nmount = 5", "t:2: mount: must be an array of texts"),
+    ("[worker]\nlist = ['a']", "t:2: 'list' must be a section"),
+    ("[tls]\ncertificate = 'c'", "t:1: section 'tls' is not supported by this version"),
+]
+
+
+def errors(folder: Path, *, workers: str = "", uri_map: str = "", toml: str = "") -> list[str]:
+    for name, text in (("w", workers), ("m", uri_map), ("t", toml)):
+        (folder / name).write_bytes(text.encode())
+    with pytest.raises(ConfigErrors) as caught:
+        load_toml(folder / "t", env={}) if toml else load_files(folder / "w", folder / "m", env={})
+    return [str(error).replace(f"{folder}/", "") for error in caught.value.errors]
+
+
+@pytest.mark.parametrize(("text", "expected"), WORKERS)
+def test_workers(tmp_path: Path, text: str, expected: str) -> None:
+    found = errors(tmp_path, workers=text)
+    assert [error for error in found if error.startswith(expected)], found
+
+
+@pytest.mark.parametrize(("text", "expected"), MAPS)
+def test_maps(tmp_path: Path, text: str, expected: str) -> None:
+    workers = "worker.list=app\nworker.app.port=1\nworker.spare.port=2\n"
+    found = errors(tmp_path, workers=workers, uri_map=text)
+    assert [error for error in found if error.startswith(expected)], found
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(("text", "expected"), TOMLS)
+def test_toml(tmp_path: Path, text: str, expected: str) -> None:
+    found = errors(tmp_path, toml=text)
+    assert [error for error in found if error.startswith(expected)], found
+
+
+PIECES = st.sampled_from(
+    [
+        *("worker.", "list", "a", "b", ".", "=", "\n", " ", "#", ",", "$(", ")", "worker.a.", "/"),
+        *("port", "host", "type", "lb", "ajp13", "secret", "reference", "mount", "8009", "\ufeff"),
+        *("env:", "file:", "unix:", "!", "-", "|", "*", "?", ";", "reply_timeout=", "1", "k", "\0"),
+        *("[", "]", "[server]\n", "[worker.a]\n", "[mount]\n", '"', "'", "listen", "{", "}", "ä"),
+    ]
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES, max_size=30).map("".join), st.lists(PIECES, max_size=10).map("".join))
+def test_rubbish_gives_errors_and_nothing_else(tmp_path: Path, text: str, other: str) -> None:
+    (tmp_path / "w").write_text(text)
+    (tmp_path / "m").write_text(other)
+    (tmp_path / "l").write_bytes(f"ä={text}".encode("latin-1", "replace"))
+    (tmp_path / "t").write_text(f"[workers]\nfile='l'\n{text}")
+    loads: tuple[Callable[[], Config], ...] = (
+        lambda: load_files(tmp_path / "w", tmp_path / "m", env={"a": "€", "b": "/"}),
+        lambda: load_toml(tmp_path / "t", env={"a": "€", "b": "/"}),
+    )
+    for load in loads:
+        with contextlib.suppress(ConfigErrors):
+            assert load().workers
+
+
+def test_all_errors_of_all_files_at_once(tmp_path: Path) -> None:
+    assert errors(
+        tmp_path,
+        workers="worker.list=a,b\nworker.a.prot=1\nworker.a.port=x\nworker.a.retries=y\n",
+        uri_map="x=a\n/y=c\n",
+    ) == [
+        "w:1: worker 'b' is listed, but defined nowhere",
+        "w:2: unknown directive 'prot' of worker 'a' (did you mean 'port'?)",
+        "w:3: port: 'x' is not a number",
+        "w:4: retries: 'y' is not a number",
+        "m:1: the pattern of 'x' must begin with '/' (did you mean '/x'?)",
+        "m:2: the rule /y=c names an unknown worker",
+    ]

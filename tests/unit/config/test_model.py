@@ -1,0 +1,153 @@
+import dataclasses
+
+import pytest
+from ajpd.config.errors import Place
+from ajpd.config.model import (
+    Config,
+    ListenAddress,
+    LogConfig,
+    Mount,
+    ServerConfig,
+    WorkerConfig,
+    parse_host,
+    parse_unix_path,
+)
+
+
+def worker(**changes: object) -> WorkerConfig:
+    base = WorkerConfig(
+        name="w",
+        host="h",
+        port=8009,
+        secret=b"geheim",
+        max_packet_size=8192,
+        connection_pool_size=2,
+        connection_pool_minsize=1,
+        connection_pool_timeout_ms=0,
+        connection_acquire_timeout_ms=0,
+        socket_connect_timeout_ms=0,
+        socket_keepalive=False,
+        prefer_ipv6=False,
+        connect_timeout_ms=0,
+        prepost_timeout_ms=0,
+        ping_timeout_ms=0,
+        ping_mode="",
+        reply_timeout_ms=0,
+        retries=1,
+        place=Place("f", 1),
+    )
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]  # names are the test's
+
+
+def test_secrets_stay_out_of_the_repr() -> None:
+    one = worker()
+    config = Config(
+        server=ServerConfig(
+            listen=(),
+            header_timeout_ms=0,
+            keepalive_timeout_ms=0,
+            body_timeout_ms=0,
+            send_timeout_ms=0,
+            max_header_bytes=0,
+            max_body_bytes=0,
+            shutdown_timeout_ms=0,
+        ),
+        workers={"w": one},
+    )
+    assert "geheim" not in repr(config) + str(config) + repr(one) + str(one)
+    assert config.log == LogConfig(level="info", file="")
+
+
+def test_values_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        worker().host = "x"  # type: ignore[misc]  # the point of the test
+    assert not hasattr(worker(), "__dict__")
+
+
+def test_workers_are_equal_when_they_mean_the_same() -> None:
+    assert worker() == worker(place=Place("g", 2))
+    assert worker() != worker(secret=b"x")
+
+
+def test_unix_path() -> None:
+    assert worker().unix_path is None
+    assert worker(host="unix:/run/ajp").unix_path == "/run/ajp"
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "shown"),
+    [
+        ("127.0.0.1:8080", ListenAddress(host="127.0.0.1", port=8080), "127.0.0.1:8080"),
+        ("localhost:0", ListenAddress(host="localhost", port=0), "localhost:0"),
+        ("[::1]:80", ListenAddress(host="::1", port=80), "[::1]:80"),
+        ("unix:/run/a", ListenAddress(path="/run/a"), "unix:/run/a"),
+    ],
+)
+def test_listen(text: str, address: ListenAddress, shown: str) -> None:
+    assert ListenAddress.parse(text) == address
+    assert str(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("8080", "does not end with a port"),
+        ("localhost", "does not end with a port"),
+        ("localhost:", "does not end with a port"),
+        ("localhost:http", "does not end with a port"),
+        ("localhost:65536", "does not end with a port"),
+        (":8080", "0.0.0.0:8080 listens on all"),
+        ("*:8080", "0.0.0.0:8080 listens on all"),
+        ("::1:8080", "needs brackets"),
+        ("[::g]:8080", "neither a host name nor an address"),
+        ("[localhost]:8080", "neither a host name nor an address"),
+        ("a b:8080", "neither a host name nor an address"),
+        ("unix:run/a", "begins with /"),
+        ("fd:3", "not supported by this version"),
+    ],
+)
+def test_bad_listen(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ListenAddress.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("localhost", "localhost"),
+        ("app_1.internal.", "app_1.internal."),
+        ("1tomcat", "1tomcat"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("::1", "::1"),
+        ("[fe80::1%eth0]", "fe80::1%eth0"),
+    ],
+)
+def test_host(text: str, host: str) -> None:
+    assert parse_host(text) == host
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "a b", "-x", "host(x)", "$HOST", "$(HOST)", "{{ ip }}", "hö", "a/b", "[h]"]
+)
+def test_bad_host(text: str) -> None:
+    with pytest.raises(ValueError, match="neither a host name nor an address"):
+        parse_host(text)
+
+
+def test_a_host_with_a_port() -> None:
+    with pytest.raises(ValueError, match=r"write host=10\.0\.0\.1 and port=8009"):
+        parse_host("10.0.0.1:8009")
+
+
+def test_unix_paths_have_a_length() -> None:
+    assert parse_unix_path("unix:/" + "x" * 106) == "/" + "x" * 106
+    with pytest.raises(ValueError, match="at most 107 bytes"):
+        parse_unix_path("unix:/" + "x" * 107)
+
+
+def test_rules_show_as_written() -> None:
+    rule = Mount(pattern=b"/a/*", worker="w", is_exclusion=True, is_disabled=True)
+    assert str(rule) == "-!/a/*=w"
+    assert str(Mount(pattern=b"/\xe4", worker="w")) == "/\\xe4=w"
+    assert not rule.is_exact
+    assert Mount(pattern=b"/a", worker="w").is_exact

@@ -1,0 +1,311 @@
+import fnmatch
+import re
+import time
+from pathlib import Path
+
+import pytest
+from ajpd.config.errors import Findings, Place
+from ajpd.config.model import Mount, MountSource
+from ajpd.config.urimap import Decision, UriMap, parse_rule, read_uri_map, rules_of_worker
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def parse(key: str, value: str) -> tuple[list[Mount], list[str], list[str]]:
+    findings = Findings()
+    rules = parse_rule(key, value, findings, place=Place("f", 1), source=MountSource.FILE)
+    return rules, [str(e) for e in findings.errors], [str(w) for w in findings.warnings]
+
+
+def rules(text: str, source: MountSource = MountSource.FILE) -> list[Mount]:
+    findings = Findings()
+    found: list[Mount] = []
+    for line in text.split():
+        key, _, value = line.partition("=")
+        found += parse_rule(key, value, findings, place=Place("f", 1), source=source)
+    assert not findings.errors
+    return found
+
+
+def worker_for(text: str, path: bytes) -> str | None:
+    mount = UriMap(rules(text)).match(path)
+    return None if mount is None else mount.worker
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("/a", ["/a=w"]),
+        ("!/a", ["!/a=w"]),
+        ("-/a", ["-/a=w"]),
+        ("-!/a", ["-!/a=w"]),
+        ("/a|/*", ["/a=w", "/a/*=w"]),
+        ("-!/a|/*", ["-!/a=w", "-!/a/*=w"]),
+        ("/a|/b|c", ["/a=w", "/a/b|c=w"]),
+        ("/a|", ["/a=w", "/a=w"]),
+    ],
+)
+def test_syntax(key: str, shown: list[str]) -> None:
+    found, errors, warnings = parse(key, "w")
+    assert [str(rule) for rule in found] == shown
+    assert not errors
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("a/*", "w", "f:1: the pattern of 'a/*' must begin with '/' (did you mean '/a/*'?)"),
+        ("*.jsp", "w", "f:1: the pattern of '*.jsp' must begin with '/' (did you mean '/*.jsp'?)"),
+        ("!*.gif", "w", "f:1: the pattern of '!*.gif' must begin with '/' "
+         "(did you mean '!/*.gif'?)"),
+        ("!-/a", "w", "f:1: the pattern of '!-/a' must begin with '/' (did you mean '-!/a'?)"),
+        ("!", "w", "f:1: the pattern of '!' must begin with '/'"),
+        ("/a", ";reply_timeout=1", "f:1: the rule '/a' names no worker"),
+        ("/a", "*", "f:1: '*' as worker belongs into exclusions only, not into '/a'"),
+        ("/a", "w;reply_timout=1", "f:1: unknown extension 'reply_timout' of a rule "
+         "(did you mean 'reply_timeout'?)"),
+        ("/a", "w;nonsense", "f:1: unknown extension 'nonsense' of a rule"),
+        ("/a", "w;sticky_ignore=1", "f:1: the extension 'sticky_ignore' is known to mod_jk, "
+         "not supported by this version"),
+        ("/a", "w;session_path=;x", "f:1: the extension 'session_path' is known to mod_jk, "
+         "not supported by this version"),
+        ("/a", "w;fail_on_status=503", "f:1: the extension 'fail_on_status' is known to mod_jk, "
+         "not supported by this version"),
+        ("/a", "w;reply_timeout=20s", "f:1: reply_timeout: '20s' is no number of milliseconds, "
+         "0 for no limit or -1 for that of the worker"),
+        ("/a", "w;reply_timeout=-2", "f:1: reply_timeout: '-2' is no number of milliseconds, "
+         "0 for no limit or -1 for that of the worker"),
+    ],
+)  # fmt: skip
+def test_broken_rules(key: str, value: str, error: str) -> None:
+    assert parse(key, value)[1] == [error]
+
+
+@pytest.mark.parametrize(
+    ("value", "timeout"),
+    [
+        ("w", None),
+        ("w;reply_timeout=5000", 5000),
+        ("w;reply_timeout=0", 0),
+        ("w;reply_timeout=-1", None),
+        ("w ; reply_timeout = 7 ;", 7),
+        ("w;sticky_ignore=0;stateless=0;reply_timeout=7", 7),
+        ("w;session_path=", None),
+    ],
+)
+def test_extensions(value: str, timeout: int | None) -> None:
+    found, errors, warnings = parse("/a", value)
+    assert [(rule.worker, rule.reply_timeout_ms) for rule in found] == [("w", timeout)]
+    assert not errors
+    assert not warnings
+
+
+def test_an_extension_without_effect() -> None:
+    assert parse("/a", "w;session_cookie_path=/")[1:] == (
+        [],
+        ["f:1: 'session_cookie_path' has no effect, in mod_jk neither"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("/a;x=1", "path parameters (;)"),
+        ("/a//b", "no '//'"),
+        ("/a%20b", "paths are decoded"),
+        ("/a/../b", "no '.' and '..' segments"),
+        ("/a/.", "no '.' and '..' segments"),
+    ],
+)
+def test_patterns_that_match_nothing(pattern: str, why: str) -> None:
+    found, errors, warnings = parse(pattern, "w")
+    assert len(found) == 1
+    assert not errors
+    assert len(warnings) == 1
+    assert why in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        (b"/a", b"/a", True),
+        (b"/a", b"/a/", False),
+        (b"/a", b"/A", False),
+        (b"/a/*", b"/a/", True),
+        (b"/a/*", b"/a/b/c", True),
+        (b"/a/*", b"/a", False),
+        (b"/a*", b"/ab/c", True),
+        (b"/*", b"/", True),
+        (b"/*", b"*", False),
+        (b"/*.jsp", b"/a/b.jsp", True),
+        (b"/*.jsp", b"/.jsp", True),
+        (b"/*.jsp", b"/a.jspx", False),
+        (b"/*.cfm/*", b"/x.cfm/y", True),
+        (b"/*.cfm/*", b"/x.cfm", False),
+        (b"/ab*ba", b"/aba", False),
+        (b"/ab*ba", b"/abba", True),
+        (b"/a*b*c*d", b"/a-b-c-d", True),
+        (b"/a*b*c*d", b"/a-c-b-d", False),
+        (b"/a**b", b"/a-b", True),
+        (b"/a?c", b"/abc", True),
+        (b"/a?c", b"/a/c", True),
+        (b"/a?c", b"/ac", False),
+        (b"/a?c", b"/a\nc", True),
+        (b"/?*", b"/", False),
+        (b"/?*", b"/x", True),
+        (b"/*.jpe?g", b"/x.jpeg", False),
+        (b"/*.jpe?g", b"/x.jpe_g", True),
+        (b"/a?*?b*c", b"/axxbc", True),
+        (b"/a?*?b*c", b"/axbc", False),
+        (b"/[a]*", b"/[a]x", True),
+        (b"/[a]?", b"/ax", False),
+        (b"/\xe4*", b"/\xe4x", True),
+    ],
+)
+def test_matching(pattern: bytes, path: bytes, expected: bool) -> None:
+    uri_map = UriMap([Mount(pattern=pattern, worker="w")])
+    assert (uri_map.match(path) is not None) is expected
+
+
+text = st.text(alphabet="ab/*?.", max_size=12)
+
+
+@given(text, st.text(alphabet="ab/.", max_size=12))
+def test_matching_agrees_with_an_expression(tail: str, path: str) -> None:
+    pattern, path = "/" + tail, "/" + path
+    expected = re.fullmatch(fnmatch.translate(pattern), path) is not None
+    uri_map = UriMap([Mount(pattern=pattern.encode(), worker="w")])
+    assert (uri_map.match(path.encode()) is not None) is expected
+
+
+def test_no_pattern_takes_long() -> None:
+    uri_map = UriMap(
+        Mount(pattern=b"/" + piece * 30 + b"b", worker="w") for piece in (b"*a", b"*a?")
+    )
+    start = time.perf_counter()
+    assert uri_map.match(b"/" + b"a" * 60_000) is None
+    assert time.perf_counter() - start < 0.2
+
+
+def test_order_slashes_then_length_then_source() -> None:
+    order = UriMap(
+        [
+            *rules("/m=worker", MountSource.WORKER),
+            *rules("/m=mount", MountSource.MOUNT),
+            *rules("/*=w /a/b=w /a/*x*=w /*/*/*=w -/off=w"),
+            *rules("/m=file"),
+        ]
+    ).rules
+    assert [str(rule) for rule in order] == [
+        "/*/*/*=w",
+        "/a/*x*=w",
+        "/a/b=w",
+        "/m=file",
+        "/*=w",
+        "/m=mount",
+        "/m=worker",
+    ]
+
+
+def test_equal_rank_keeps_the_order_written() -> None:
+    assert worker_for("/a*=one /b*=no /*a=two", b"/aa") == "one"
+    assert worker_for("/*a=two /b*=no /a*=one", b"/aa") == "two"
+    assert worker_for("/*=any /m=exact", b"/m") == "exact"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "worker"),
+    [
+        ("/a/b=exact /a/*x*=wild", b"/a/b", "exact"),
+        ("/foo/bar=exact /*/*/*=wild", b"/foo/bar/x", "wild"),
+        ("/a/*=one /*=two", b"/a/x", "one"),
+        ("/a/*=one /*=two", b"/b", "two"),
+        ("/a/*=one", b"/b", None),
+        ("-/a/*=one", b"/a/b", None),
+        ("/a/*=one !/a/*.gif=one", b"/a/x.gif", None),
+        ("/a/*=one !/a/*.gif=two", b"/a/x.gif", "one"),
+        ("/a/*=one !/a/*.gif=*", b"/a/x.gif", None),
+        ("/a/*=one -!/a/*.gif=one", b"/a/x.gif", "one"),
+        ("/a/b/c=one /*=two !/*=one", b"/a/b/c", None),
+        ("!/a=*", b"/a", None),
+        ("/*=w", b"*", None),
+    ],
+)
+def test_decisions(text: str, path: bytes, worker: str | None) -> None:
+    assert worker_for(text, path) == worker
+
+
+def test_decide_says_why() -> None:
+    mount, exclusion = rules("/a/*=w !/a/x=*")
+    uri_map = UriMap([mount, exclusion])
+    assert uri_map.decide(b"/a/x") == Decision(mount, exclusion)
+    assert uri_map.decide(b"/a/y") == Decision(mount)
+    assert uri_map.decide(b"/b") == Decision(None)
+    assert repr(uri_map) == "<UriMap 1 mounts 1 exclusions>"
+
+
+def test_the_map_without_rules() -> None:
+    assert UriMap([]).match(b"/") is None
+
+
+def test_remembered_results_are_right_and_bounded() -> None:
+    uri_map = UriMap(rules("/a/*=w !/a/9*=w"))
+    for _ in range(2):
+        for number in range(3000):
+            mount = uri_map.match(b"/a/%d" % number)
+            assert (mount is None) == str(number).startswith("9")
+    assert len(uri_map._cache) <= UriMap.CACHE_SIZE
+    size = len(uri_map._cache)
+    assert uri_map.match(b"/a/" + b"x" * UriMap.MAX_CACHED_PATH) is not None
+    assert len(uri_map._cache) == size
+
+
+def test_shadowed() -> None:
+    one, two, other = rules("/a=one /a=two /b=one")
+    assert UriMap([one, two, other]).shadowed() == [(one, two)]
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "map.properties"
+    path.write_bytes(
+        b"# map\r\n"
+        b"/app|/* = w\r\n"
+        b"!/app/*.gif=w # pictures\r\n"
+        b"/name.list=$(WHO)\r\n"
+        b"/name.list=z\r\n"
+        b"/\xe4=w;reply_timeout=9\r\n"
+    )
+    findings = Findings()
+    found = read_uri_map(path, findings, env={"WHO": "v"})
+    assert [(rule.pattern, rule.worker, rule.place.line) for rule in found] == [
+        (b"/app", "w", 2),
+        (b"/app/*", "w", 2),
+        (b"/app/*.gif", "w", 3),
+        (b"/name.list", "z", 5),
+        (b"/\xe4", "w", 6),
+    ]
+    assert found[-1].reply_timeout_ms == 9
+    assert {rule.source for rule in found} == {MountSource.FILE}
+    assert [str(warning) for warning in findings.warnings] == [
+        f"{path}:5: '/name.list' was already given on line 4; the last one counts"
+    ]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    findings = Findings()
+    assert read_uri_map(tmp_path / "x", findings, asked_at=Place("ajpd.toml", 2)) == []
+    assert findings.errors[0].place == Place("ajpd.toml", 2)
+
+
+def test_rules_of_a_worker() -> None:
+    findings = Findings()
+    place = Place("f", 3)
+    patterns = [(text, place) for text in ("/a", "!/a/x", "-/b", "/c|d", "e", "/f;g")]
+    found = rules_of_worker("w", patterns, findings, encoding="utf-8")
+    assert [str(rule) for rule in found] == ["/a=w", "!/a/x=w", "-/b=w", "/c|d=w", "/f;g=w"]
+    assert {rule.source for rule in found} == {MountSource.WORKER}
+    assert [str(error) for error in findings.errors] == [
+        "f:3: the pattern of 'e' must begin with '/' (did you mean '/e'?)"
+    ]
+    assert len(findings.warnings) == 2

@@ -1,0 +1,376 @@
+from collections.abc import Mapping
+
+import pytest
+from ajpd.config.errors import Findings, Place
+from ajpd.config.model import WorkerConfig
+from ajpd.config.properties import parse_properties
+from ajpd.config.workers import (
+    Entry,
+    Section,
+    build_worker,
+    check_names,
+    listed_workers,
+    sections_from_properties,
+)
+
+ENV = {"AJP_SECRET": "geheim"}
+
+
+def sections(text: str, findings: Findings) -> dict[str, Section]:
+    return sections_from_properties(parse_properties(text, "f", findings, env=ENV), findings)
+
+
+def build(
+    lines: str, *, is_member: bool = False, env: Mapping[str, str] = ENV
+) -> tuple[WorkerConfig | None, list[str], list[str]]:
+    """Build the worker `a` from lines without their `worker.a.`."""
+    findings = Findings()
+    text = "\n".join(f"worker.a.{line}" for line in lines.split("\n"))
+    section = sections(text, findings)["a"]
+    check_names(section, findings)
+    worker = build_worker(section, findings, env=env, is_member=is_member)
+    return worker, [str(e) for e in findings.errors], [str(w) for w in findings.warnings]
+
+
+def built(lines: str) -> WorkerConfig:
+    worker, errors, _ = build(lines)
+    assert worker is not None, errors
+    return worker
+
+
+def test_all_defaults() -> None:
+    worker, errors, warnings = build("type=ajp13")
+    assert not errors
+    assert not warnings
+    assert worker == WorkerConfig(
+        name="a",
+        host="localhost",
+        port=8009,
+        secret=None,
+        max_packet_size=8192,
+        connection_pool_size=256,
+        connection_pool_minsize=128,
+        connection_pool_timeout_ms=0,
+        connection_acquire_timeout_ms=5000,
+        socket_connect_timeout_ms=2000,
+        socket_keepalive=False,
+        prefer_ipv6=False,
+        connect_timeout_ms=2000,
+        prepost_timeout_ms=2000,
+        ping_timeout_ms=10_000,
+        ping_mode="",
+        reply_timeout_ms=0,
+        retries=2,
+        place=Place("f", 1),
+    )
+
+
+def test_everything_written() -> None:
+    worker, errors, warnings = build(
+        "host=app.example\nport=8010\nsecret=geheim\nmax_packet_size=64k\n"
+        "connection_pool_size=10\nconnection_pool_minsize=3\nconnection_pool_timeout=60\n"
+        "connection_acquire_timeout=700\nsocket_connect_timeout=800\nsocket_keepalive=1\n"
+        "prefer_ipv6=true\nconnect_timeout=900\nprepost_timeout=1000\nping_timeout=1100\n"
+        "ping_mode=CP\nreply_timeout=300000\nretries=1\nmount=/x"
+    )
+    assert not errors
+    assert not warnings
+    assert worker == WorkerConfig(
+        name="a",
+        host="app.example",
+        port=8010,
+        secret=b"geheim",
+        max_packet_size=65536,
+        connection_pool_size=10,
+        connection_pool_minsize=3,
+        connection_pool_timeout_ms=60_000,
+        connection_acquire_timeout_ms=700,
+        socket_connect_timeout_ms=800,
+        socket_keepalive=True,
+        prefer_ipv6=True,
+        connect_timeout_ms=900,
+        prepost_timeout_ms=1000,
+        ping_timeout_ms=1100,
+        ping_mode="CP",
+        reply_timeout_ms=300_000,
+        retries=1,
+        place=Place("f", 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "connect", "prepost"),
+    [
+        ("ping_mode=C", 10_000, 2000),
+        ("ping_mode=p", 2000, 10_000),
+        ("ping_mode=A\nping_timeout=500", 500, 500),
+        ("ping_mode=CP\nconnect_timeout=300", 300, 10_000),
+        ("ping_mode=CP\nconnect_timeout=0\nprepost_timeout=0", 10_000, 10_000),
+        ("connect_timeout=0\nprepost_timeout=0", 0, 0),
+        ("ping_timeout=500", 2000, 2000),
+    ],
+)
+def test_ping_mode_counts_where_nothing_else_is_said(
+    lines: str, connect: int, prepost: int
+) -> None:
+    worker = built(lines)
+    assert (worker.connect_timeout_ms, worker.prepost_timeout_ms) == (connect, prepost)
+
+
+@pytest.mark.parametrize("mode", ["A", "I", "cpi"])
+def test_intervals_are_not_there_yet(mode: str) -> None:
+    worker, errors, warnings = build(f"ping_mode={mode}")
+    assert worker is not None
+    assert not errors
+    assert len(warnings) == 1
+    assert "no CPING at intervals" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "attribute", "value", "warning"),
+    [
+        (
+            "max_packet_size=9000",
+            "max_packet_size",
+            9216,
+            "f:1: 'max_packet_size' is rounded up from 9000 to 9216, a multiple of 1024",
+        ),
+        (
+            "max_packet_size=100",
+            "max_packet_size",
+            8192,
+            "f:1: max_packet_size: less than 8192 bytes is taken as 8192 bytes",
+        ),
+        (
+            "max_packet_size=1m",
+            "max_packet_size",
+            65536,
+            "f:1: max_packet_size: more than 65536 bytes is taken as 65536 bytes",
+        ),
+        ("retries=0", "retries", 1, "f:1: retries: less than 1 is taken as 1"),
+        (
+            "connection_pool_size=4\nconnection_pool_minsize=9",
+            "connection_pool_minsize",
+            4,
+            "f:2: 'connection_pool_minsize' is more than connection_pool_size and taken as 4",
+        ),
+        (
+            "cachesize=8",
+            "connection_pool_size",
+            8,
+            "f:1: 'cachesize' is the former name of 'connection_pool_size'",
+        ),
+        (
+            "cachesize=8\nconnection_pool_size=9",
+            "connection_pool_size",
+            9,
+            "f:1: 'cachesize' is the former name of 'connection_pool_size'",
+        ),
+        (
+            "cache_timeout=8",
+            "connection_pool_timeout_ms",
+            8000,
+            "f:1: 'cache_timeout' is the former name of 'connection_pool_timeout'",
+        ),
+        (
+            "connection_pool_timeout=60s",
+            "connection_pool_timeout_ms",
+            60_000,
+            "f:1: connection_pool_timeout: '60s': write 60, s is meant anyway",
+        ),
+        (
+            "recycle_timeout=1",
+            "retries",
+            2,
+            "f:1: 'recycle_timeout' is ignored, as it is by mod_jk",
+        ),
+        ("class_path=x", "retries", 2, "f:1: 'class_path' is ignored, as it is by mod_jk"),
+        (
+            "secretkey=geheim",
+            "secret",
+            None,
+            "f:1: 'secretkey' is ignored, as it is by mod_jk (did you mean 'secret'?)",
+        ),
+        (
+            "lbfactor=1",
+            "retries",
+            2,
+            "f:1: 'lbfactor' only means something for a member of a balancer",
+        ),
+        (
+            "sticky_session=1",
+            "retries",
+            2,
+            "f:1: 'sticky_session' belongs to type lb and has no effect on type ajp13",
+        ),
+        (
+            "host=unix:/run/ajp\nport=1",
+            "host",
+            "unix:/run/ajp",
+            "f:2: 'port' is not used with a Unix socket",
+        ),
+    ],
+)
+def test_warnings(lines: str, attribute: str, value: object, warning: str) -> None:
+    worker, errors, warnings = build(lines)
+    assert not errors
+    assert warnings == [warning]
+    assert getattr(worker, attribute) == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["socket_timeout=0", "busy_limit=0", "connection_ping_interval=0", "socket_buffer=0"],
+)
+def test_asking_for_nothing_needs_no_support(line: str) -> None:
+    assert build(line)[1:] == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        ("port=80x9", "f:1: port: '80x9' is not a number"),
+        ("port=99999999", "f:1: port: must be at most 65535"),
+        ("port=0", "f:1: port: 0 switches worker 'a' off, and no balancer has another for it"),
+        (
+            "host=10.0.0.1:8009",
+            "f:1: host: '10.0.0.1:8009': a host has no port; write host=10.0.0.1 and port=8009",
+        ),
+        ("host=unix:ajp", "f:1: host: 'unix:ajp': the path of a Unix socket begins with /"),
+        ("connection_pool_size=0", "f:1: connection_pool_size: must be at least 1"),
+        (
+            "connect_timeout=10s",
+            "f:1: connect_timeout: '10s' is not a number; a plain number of ms belongs here",
+        ),
+        ("socket_keepalive=maybe", "f:1: socket_keepalive: 'maybe' is neither true nor false"),
+        ("ping_mode=Q", "f:1: ping_mode: 'Q' in 'Q' is none of A, C, P, I"),
+        (
+            "type=AJP13",
+            "f:1: type: 'AJP13' is none of ajp13, lb, status, ajp14, ajp12 (did you mean 'ajp13'?)",
+        ),
+        (
+            "type=lb",
+            "f:1: type 'lb' of worker 'a' is known to mod_jk, not supported by this version",
+        ),
+        (
+            "port=1\nbalance_workers=b",
+            "f:1: worker 'a' has members but no type, which makes it ajp13 "
+            "(did you mean 'type=lb'?)",
+        ),
+        (
+            "socket_timeout=5",
+            "f:1: 'socket_timeout' is known to mod_jk, not supported by this version",
+        ),
+        (
+            "recovery_options=0",
+            "f:1: 'recovery_options' is known to mod_jk, not supported by this version",
+        ),
+        ("busy_limit=x", "f:1: 'busy_limit' is known to mod_jk, not supported by this version"),
+        ("secret=env:NONE", "f:1: secret: the environment variable 'NONE' is not set or empty"),
+    ],
+)
+def test_errors(lines: str, error: str) -> None:
+    worker, errors, _ = build(lines)
+    assert worker is None
+    assert errors == [error]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("hots=x", "f:1: unknown directive 'hots' of worker 'a' (did you mean 'host'?)"),
+        ("Route=x", "f:1: unknown directive 'Route' of worker 'a' (did you mean 'route'?)"),
+        ("max_reuse=1", "f:1: unknown directive 'max_reuse' of worker 'a'"),
+        ("list=b", "f:1: 'list' is no directive of a worker (did you mean 'worker.list'?)"),
+    ],
+)
+def test_unknown_names(line: str, error: str) -> None:
+    assert build(line)[1] == [error]
+
+
+def test_secrets() -> None:
+    assert built("secret=env:AJP_SECRET").secret == b"geheim"
+    assert built("secret=geheim").secret == b"geheim"
+    assert "geheim" not in repr(built("secret=geheim"))
+
+
+def test_members_may_be_off_and_have_their_directives() -> None:
+    worker, errors, warnings = build("port=0\nlbfactor=3\nroute=r", is_member=True)
+    assert worker is not None
+    assert worker.port == 0
+    assert not errors
+    assert not warnings
+
+
+def test_keys_of_the_whole_file() -> None:
+    findings = Findings()
+    found = sections(
+        "worker.list=a\nworker.maintain=60\nworker.lst=a\nworker.port=1\nworker..x=1\nps=/\n"
+        "; worker.list=b\nWorker.a.port=1\nworkers.java_home=/x\nworker.a.b.host=h",
+        findings,
+    )
+    assert list(found) == ["a.b"]
+    assert [str(error) for error in findings.errors] == [
+        "f:2: 'worker.maintain' is known to mod_jk, not supported by this version",
+        "f:3: unknown directive 'worker.lst' (did you mean 'worker.list'?)",
+        "f:4: unknown directive 'worker.port' (did you mean 'worker.NAME.port'?)",
+        "f:5: unknown directive 'worker..x'",
+    ]
+    assert [str(warning) for warning in findings.warnings] == [
+        "f:7: '; worker.list' does not begin with 'worker.' and is only a variable",
+        "f:8: 'Worker.a.port' does not begin with 'worker.' and is only a variable",
+    ]
+
+
+def test_listed_workers() -> None:
+    def listed(text: str) -> list[tuple[str, Place]]:
+        return listed_workers(parse_properties(text, "f", Findings(), env={}))
+
+    assert listed("x=1\nworker.list=a b\nworker.list=c") == [
+        ("a", Place("f", 2)),
+        ("b", Place("f", 2)),
+        ("c", Place("f", 3)),
+    ]
+    assert listed("x=1") == []
+
+
+def test_members() -> None:
+    found = sections(
+        "worker.b.type=lb\nworker.b.balance_workers=x, y\nworker.c.type=lb\n"
+        "worker.c.balanced_workers=z\nworker.d.type=lb\nworker.e.balance_workers=x",
+        Findings(),
+    )
+    members = {name: [member for member, _ in s.members()] for name, s in found.items()}
+    assert members == {"b": ["x", "y"], "c": ["z"], "d": [], "e": []}
+
+
+def test_entries_of_toml() -> None:
+    place = Place("ajpd.toml", 4)
+    entry = Entry(name="mount", value=["/a", "/b c"], place=place)
+    assert entry.tokens() == [("/a", place), ("/b c", place)]
+    assert entry.encoding == "utf-8"
+    assert Entry(name="mount", value=5, place=place).tokens() == []
+    section = Section(
+        name="a",
+        place=place,
+        entries={
+            "connect_timeout": Entry(name="connect_timeout", value="1s", place=place),
+            "port": Entry(name="port", value=True, place=place),
+            "mount": Entry(name="mount", value=5, place=place),
+            "type": Entry(name="type", value="ajp13", place=place),
+        },
+    )
+    findings = Findings()
+    assert build_worker(section, findings, env={}) is None
+    assert [str(error) for error in findings.errors] == [
+        "ajpd.toml:4: port: must be a number, not true or false",
+        "ajpd.toml:4: mount: must be an array of texts, not a number",
+    ]
+    del section.entries["port"], section.entries["mount"]
+    worker = build_worker(section, Findings(), env={})
+    assert worker is not None
+    assert worker.connect_timeout_ms == 1000
+
+
+def test_entries_hide_their_values() -> None:
+    assert "geheim" not in repr(Entry(name="secret", value="geheim", place=Place("f", 1)))
