@@ -66,6 +66,8 @@ setup(
         extensions(),
         include_path=[".", "daemon"],
         annotate=ANNOTATE,
+        # Its directives make other C of the same sources, and cythonize looks at their age alone.
+        build_dir="build/cython-debug" if DEBUG else None,
         nthreads=0,
         compiler_directives={
             "language_level": 3,

@@ -21,7 +21,6 @@ __all__ = [
     "FLUSH",
     "PING",
     "SHUTDOWN",
-    "ResponseHead",
     "Splitter",
     "Tolerate",
     "decode_from_container",
@@ -77,12 +76,3 @@ class Splitter:
     def feed(self, data: Buffer) -> None: ...
     def take(self) -> bytes | None: ...
     def finish(self) -> None: ...
-
-@final
-class ResponseHead:
-    @property
-    def status(self) -> int: ...
-    @property
-    def reason(self) -> bytes | None: ...
-    @property
-    def headers(self) -> tuple[tuple[bytes, bytes], ...]: ...
