@@ -1,0 +1,183 @@
+"""Decisions about the endpoints of one container: who gets which, who waits, what expires.
+
+Plain values in, plain values out: no I/O, no clock, no randomness. The worker that owns a pool
+does what it decides. Endpoints and waiters are opaque here.
+"""
+
+from collections import deque
+from enum import Enum
+from typing import Generic, TypeVar
+
+__all__ = ["CONNECT", "WAIT", "Decision", "Pool"]
+
+E = TypeVar("E")
+W = TypeVar("W")
+
+
+class Decision(Enum):
+    """What to do for somebody who wants an endpoint and gets none at once."""
+
+    CONNECT = "connect"
+    WAIT = "wait"
+
+
+CONNECT = Decision.CONNECT
+WAIT = Decision.WAIT
+
+
+class Pool(Generic[E, W]):
+    """The endpoints of one container in one process.
+
+    The last endpoint that came back is the first to be given away, so that connections nobody
+    needs grow old and can be closed. Who has to wait is served first come, first served.
+
+    Args:
+        size: most endpoints at any time, connecting ones included.
+        min_size: idle endpoints that are never expired.
+        idle_timeout: seconds an endpoint may be idle; 0 for ever.
+    """
+
+    def __init__(self, *, size: int, min_size: int = 0, idle_timeout: float = 0.0) -> None:
+        if size < 1:
+            raise ValueError(f"a pool needs room for one endpoint, not {size}")
+        self.size = size
+        self.min_size = min_size
+        self.idle_timeout = idle_timeout
+        self.connecting = 0
+        self._idle: dict[E, float] = {}
+        self._busy: set[E] = set()
+        self._waiting: deque[tuple[float, W]] = deque()
+
+    def __repr__(self) -> str:
+        """Counts of everything that has one."""
+        return (
+            f"<Pool idle={len(self._idle)} busy={len(self._busy)} connecting={self.connecting} "
+            f"waiting={len(self._waiting)} size={self.size}>"
+        )
+
+    @property
+    def open(self) -> int:
+        """Endpoints that exist or are being connected."""
+        return len(self._idle) + len(self._busy) + self.connecting
+
+    @property
+    def idle(self) -> int:
+        """Endpoints nobody uses."""
+        return len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        """Endpoints in use."""
+        return len(self._busy)
+
+    @property
+    def waiting(self) -> int:
+        """Waiters in the queue."""
+        return len(self._waiting)
+
+    def acquire(self, waiter: W, deadline: float) -> E | Decision:
+        """Find an endpoint for a waiter.
+
+        Args:
+            waiter: who wants it.
+            deadline: when the waiter wants to wait no longer, in monotonic seconds; never earlier
+                than that of a waiter before.
+
+        Returns:
+            An idle endpoint, now busy; or CONNECT: the waiter is queued and one connection more
+            is to be made; or WAIT: the waiter is queued.
+        """
+        if self._idle and not self._waiting:
+            endpoint, _ = self._idle.popitem()
+            self._busy.add(endpoint)
+            return endpoint
+        self._waiting.append((deadline, waiter))
+        # A connection that is already on its way serves the first of the queue.
+        return CONNECT if self.wants_connection() else WAIT
+
+    def wants_connection(self) -> bool:
+        """Whether one connection more is to be made; if so it counts as being made from now on."""
+        if self.connecting < len(self._waiting) and self.open < self.size:
+            self.connecting += 1
+            return True
+        return False
+
+    def connected(self, endpoint: E, now: float) -> W | None:
+        """A connection was made.
+
+        Returns:
+            The waiter it is for, the endpoint now busy; None when nobody waits any more.
+        """
+        self.connecting -= 1
+        return self._offer(endpoint, now)
+
+    def connect_failed(self) -> W | None:
+        """A connection could not be made; the waiter it fails, the first of the queue."""
+        self.connecting -= 1
+        return self._waiting.popleft()[1] if self._waiting else None
+
+    def release(self, endpoint: E, now: float) -> W | None:
+        """A busy endpoint is free.
+
+        Returns:
+            The waiter it is for, the endpoint still busy; None: it is idle now.
+        """
+        self._busy.discard(endpoint)
+        return self._offer(endpoint, now)
+
+    def lost(self, endpoint: E) -> None:
+        """An endpoint is gone, idle or busy; ask `wants_connection` afterwards."""
+        self._busy.discard(endpoint)
+        self._idle.pop(endpoint, None)
+
+    def give_up(self, waiter: W) -> bool:
+        """Take a waiter out of the queue; whether it was in it."""
+        for entry in self._waiting:
+            if entry[1] is waiter:
+                self._waiting.remove(entry)
+                return True
+        return False
+
+    def overdue(self, now: float) -> list[W]:
+        """Waiters whose deadline has passed, in their order; they leave the queue here."""
+        late: list[W] = []
+        while self._waiting and self._waiting[0][0] <= now:
+            late.append(self._waiting.popleft()[1])
+        return late
+
+    @property
+    def next_deadline(self) -> float | None:
+        """Deadline of the first waiter; None when nobody waits."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def expired(self, now: float) -> list[E]:
+        """Idle endpoints that are too old, oldest first; they are forgotten here."""
+        if self.idle_timeout <= 0:
+            return []
+        old: list[E] = []
+        for endpoint, since in self._idle.items():
+            if len(self._idle) - len(old) <= self.min_size or now - since <= self.idle_timeout:
+                break
+            old.append(endpoint)
+        for endpoint in old:
+            del self._idle[endpoint]
+        return old
+
+    def drain(self) -> tuple[list[E], list[W]]:
+        """Forget all idle endpoints and all waiters; returns both."""
+        idle, waiting = list(self._idle), [waiter for _, waiter in self._waiting]
+        self._idle.clear()
+        self._waiting.clear()
+        return idle, waiting
+
+    @property
+    def busy_endpoints(self) -> list[E]:
+        """Endpoints in use, in no order."""
+        return list(self._busy)
+
+    def _offer(self, endpoint: E, now: float) -> W | None:
+        if self._waiting:
+            self._busy.add(endpoint)
+            return self._waiting.popleft()[1]
+        self._idle[endpoint] = now
+        return None
