@@ -1,0 +1,29 @@
+"""One client connection."""
+
+from ajpd._exchange cimport ClientSide, Exchange, Service
+
+
+cdef class Front(ClientSide):
+    """Compiled asyncio protocol of one client connection."""
+
+    cdef Service service
+    cdef Exchange exchange          # None between requests
+    cdef bytes input                # received and not yet used; None when there is nothing
+    cdef Py_ssize_t line            # where the first unfinished line of the head begins
+    cdef bint read_paused
+    cdef bint half_closed           # the client will send nothing more
+    cdef bint lingering             # answered for the last time; what still comes is dropped
+    cdef bint closing               # closed once everything written has left
+    cdef bint running               # inside _run
+    cdef bint line_timer            # the deadline armed is that of a request head
+    cdef bint fresh                 # no request was begun on this connection yet
+
+    cdef int _run(self) except -1
+    cdef Py_ssize_t _next_request(self, bytes data) except -1
+    cdef int _after_body(self) except -1
+    cdef int _refuse(self, int status, object reason, str problem) except -1
+    cdef int _lose_exchange(self) except -1
+    cdef int _watch(self) except -1
+    cdef int _pause(self, bint paused) except -1
+    cdef int _close(self, bint client_is_sending) except -1
+    cdef int _shut(self) except -1

@@ -1,0 +1,380 @@
+"""One client connection: HTTP bytes in, exchanges out, one after the other.
+
+Pulls one request at a time out of what was received; what lies behind it waits. Knows HTTP's
+connection rules (keep-alive, half-close, lingering close) and the client's deadlines, and nothing
+of containers.
+
+Source: RFC 9112 §9; nginx `lingering_close` for why a refused upload is not cut off at once.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr
+
+from ajp._clock cimport monotonic
+from ajpd._exchange cimport ClientSide, Exchange, Service
+from ajpd.http._request cimport HEAD_INCOMPLETE, HEAD_MALFORMED, RequestHead, head_length
+
+import logging
+import socket
+
+from ajp.errors import Reason
+from ajpd.http.pages import page
+
+__all__ = ["Front"]
+
+logger = logging.getLogger("ajpd.front")
+
+
+cdef enum:
+    # Pipelined requests wait here; beyond it the client waits.
+    INPUT_LIMIT = 65536
+    EMPTY_LINES = 4  # before a request line; RFC 9112 §2.2 asks to ignore at least one
+    DISCARD_LIMIT = 1048576  # body of an answered request that is read for the connection's sake
+
+# Seconds a client may go on sending after the last answer.
+cdef double LINGER = 5.0
+# SO_LINGER on, zero seconds: closing sends RST.
+cdef bytes HARD_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+
+
+cdef bytes _text(object address):
+    """An address as the container should see it: IPv4 inside IPv6 as IPv4, no scope."""
+    text = address.partition("%")[0]
+    if text.startswith("::ffff:") and "." in text:
+        text = text[7:]
+    return text.encode("ascii", "replace")
+
+
+@cython.final
+cdef class Front(ClientSide):
+    """Compiled asyncio protocol of one client connection."""
+
+    def __init__(self, Service service):
+        self.service = service
+        self.fresh = True
+
+    def __repr__(self):
+        client = (self.remote_addr or b"-").decode("ascii")
+        return f"<Front {client} {'busy' if self.exchange is not None else 'idle'}>"
+
+    # --- asyncio protocol -------------------------------------------------------------------------
+
+    def connection_made(self, transport):
+        """A client connected."""
+        self.transport = transport
+        self.write = transport.write
+        peer = transport.get_extra_info("peername")
+        here = transport.get_extra_info("sockname")
+        if type(peer) is tuple and type(here) is tuple:
+            self.remote_addr = _text(peer[0])
+            self.remote_port = b"%d" % peer[1]
+            self.local_addr = _text(here[0])
+        else:
+            # A Unix socket: whoever can open it is on this machine.
+            self.remote_addr = b"127.0.0.1"
+            self.remote_port = b"0"
+            self.local_addr = b"127.0.0.1"
+        self.service.clients.add(self)
+        self._watch()
+
+    def data_received(self, bytes data):
+        """Bytes of the client."""
+        cdef Py_ssize_t used
+        if self.lingering:
+            return
+        if self.exchange is not None and self.input is None and not self.exchange.body_complete:
+            used = self.exchange.feed(data, 0, PyBytes_GET_SIZE(data))
+            if self.lingering or self.transport is None:
+                return
+            if used == PyBytes_GET_SIZE(data):
+                self._after_body()
+                return
+            data = data[used:]
+        self.input = data if self.input is None else self.input + data
+        if self.exchange is None or self.exchange.body_complete:
+            self._after_body()
+        if (
+            self.exchange is not None
+            and self.input is not None
+            and PyBytes_GET_SIZE(self.input) > INPUT_LIMIT
+        ):
+            self._pause(True)
+
+    def eof_received(self):
+        """The client sends nothing more; it may still be waiting for its answer."""
+        self.half_closed = True
+        if self.lingering:
+            return False
+        if self.exchange is None:
+            # Whole requests may still wait for the client to read an earlier answer.
+            return self.write_paused and self.input is not None
+        if not self.exchange.body_complete:
+            self._lose_exchange()
+            return False
+        return True
+
+    def connection_lost(self, error):
+        """The connection is gone."""
+        self._lose_exchange()
+        self.disarm()
+        self.service.clients.discard(self)
+        if self.service.draining and not self.service.clients:
+            if self.service.on_drained is not None:
+                self.service.on_drained()
+        self.transport = None
+        self.write = None
+        self.input = None
+
+    def pause_writing(self):
+        """The client reads too slowly."""
+        self.write_paused = True
+        if self.exchange is not None:
+            self.exchange.pause(True)
+        self._watch()
+
+    def resume_writing(self):
+        """The client caught up."""
+        self.write_paused = False
+        if self.exchange is not None:
+            self.exchange.pause(False)
+            self._watch()
+        else:
+            self._run()
+
+    cpdef on_deadline(self, double now):
+        """The client was too slow, or idle for long enough."""
+        if self.transport is None:
+            return
+        if self.lingering or self.closing or self.write_paused:
+            self.abort()
+        elif self.exchange is not None:
+            self.exchange.client_late()
+        elif self.input is not None:
+            self._refuse(408, Reason.CLIENT_TIMEOUT, "the request head did not arrive in time")
+        else:
+            self._shut()
+
+    def drain(self):
+        """Accept no further request; an idle connection closes now."""
+        if self.exchange is None and self.input is None and self.transport is not None:
+            self._shut()
+
+    def abort(self):
+        """Close now."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    # --- one request after the other --------------------------------------------------------------
+
+    cdef int _after_body(self) except -1:
+        """More of the client's bytes were used: see how things go on."""
+        cdef Exchange exchange = self.exchange
+        if exchange is not None and exchange.answered:
+            if not exchange.body_complete:
+                if exchange.body_total > DISCARD_LIMIT:
+                    self._close(True)
+                return 0
+            self.exchange = None
+        self._run()
+
+    cdef int _run(self) except -1:
+        """Begin requests as long as there are whole heads and nobody is being served."""
+        cdef Py_ssize_t used
+        cdef bytes data
+        if self.running:
+            return 0
+        self.running = True
+        try:
+            while (
+                self.exchange is None
+                and self.input is not None
+                and not self.write_paused
+                and not self.lingering
+                and self.transport is not None
+            ):
+                data = self.input
+                used = self._next_request(data)
+                if used == 0:
+                    break
+                if self.input is data:
+                    self.input = data[used:] if used < PyBytes_GET_SIZE(data) else None
+        finally:
+            self.running = False
+        if self.read_paused and (
+            self.input is None or PyBytes_GET_SIZE(self.input) <= INPUT_LIMIT
+        ):
+            if self.exchange is None or not self.exchange.queued:
+                self._pause(False)
+        if self.half_closed and self.exchange is None and self.transport is not None:
+            if self.input is None or not self.write_paused:
+                return self._shut()
+        return self._watch()
+
+    cdef Py_ssize_t _next_request(self, bytes data) except -1:
+        """Begin the request at the start of data; returns the bytes used, 0 when more are needed."""
+        cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+        cdef Py_ssize_t available = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t start = 0, length
+        cdef RequestHead head = self.service.head
+        cdef Exchange exchange
+        while available - start >= 2 and p[start] == 13 and p[start + 1] == 10:
+            start += 2
+            if start > 2 * EMPTY_LINES:
+                self._refuse(400, Reason.BAD_REQUEST, "empty lines instead of a request")
+                return 0
+        if available == start:
+            return start
+        if self.line < start:
+            self.line = start
+        length = head_length(p, available, &self.line)
+        if length == HEAD_MALFORMED:
+            self._refuse(400, Reason.BAD_REQUEST, "a line of the head does not end in CRLF")
+            return 0
+        if length == HEAD_INCOMPLETE or length - start > self.service.max_header_bytes:
+            if available - start > self.service.max_header_bytes:
+                self._refuse(
+                    414 if memchr(p + start, 10, <size_t>self.service.max_header_bytes) == NULL
+                    else 431,
+                    Reason.REQUEST_TOO_LARGE,
+                    f"the request head is longer than {self.service.max_header_bytes} bytes",
+                )
+            return 0
+        self.line = 0
+        self.fresh = False
+        if not head.parse(p + start, length - start):
+            self._refuse(head.status, Reason.BAD_REQUEST, head.problem)
+            return 0
+        exchange = Exchange.__new__(Exchange)
+        exchange.service = self.service
+        exchange.client = self
+        self.exchange = exchange
+        exchange.begin(head)
+        if not exchange.body_complete and length < available and self.exchange is exchange:
+            length += exchange.feed(data, length, available)
+        if not exchange.answered:
+            exchange.go()
+        elif exchange.body_complete and self.exchange is exchange:
+            self.exchange = None
+        return length
+
+    cdef int exchange_done(self, bint reusable) except -1:
+        """The response is written."""
+        if not reusable or self.service.draining:
+            return self._close(not self.exchange.body_complete)
+        if self.exchange.body_complete:
+            self.exchange = None
+            return self._run()
+        return self._watch()
+
+    cdef int exchange_broken(self, bint cleanly) except -1:
+        """The response stays incomplete, and the client must be able to tell."""
+        self.exchange = None
+        if self.transport is None:
+            return 0
+        if cleanly:
+            return self._shut()
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, HARD_CLOSE)
+        self.transport.abort()
+        return 0
+
+    cdef int want_body(self, bint wanted) except -1:
+        """Take more request body from the client, or no more for now."""
+        if wanted and self.input is not None and PyBytes_GET_SIZE(self.input) > INPUT_LIMIT:
+            return 0
+        self._pause(not wanted)
+        # From here on it may be the client that is waited for.
+        return self._watch() if wanted else 0
+
+    cdef int _pause(self, bint paused) except -1:
+        if self.transport is None or paused == self.read_paused or self.transport.is_closing():
+            return 0
+        self.read_paused = paused
+        if paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+        return self._watch()
+
+    cdef int _watch(self) except -1:
+        """Set the one deadline that matters in the present state."""
+        cdef double wait = 0.0
+        if self.transport is None or self.closing:
+            return 0
+        if self.lingering:
+            wait = LINGER
+        elif self.write_paused:
+            wait = self.service.send_timeout
+        elif self.exchange is not None:
+            if self.exchange.answered:
+                wait = LINGER
+            elif self.exchange.wants_body() and not self.read_paused:
+                wait = self.service.body_timeout
+        elif self.input is not None or self.fresh:
+            # From the first byte on, not from the latest: a slow head must end.
+            if self.line_timer:
+                return 0
+            wait = self.service.header_timeout
+        else:
+            wait = self.service.keepalive_timeout
+        self.line_timer = self.exchange is None and not self.lingering and not self.write_paused and (
+            self.input is not None or self.fresh
+        )
+        if wait > 0:
+            self.service.wheel.arm(self, monotonic() + wait)
+        else:
+            self.disarm()
+        return 0
+
+    # --- endings ----------------------------------------------------------------------------------
+
+    cdef int _refuse(self, int status, object reason, str problem) except -1:
+        """Answer a request that never became an exchange, and close."""
+        logger.info(
+            "client=%s status=%d reason=%s error=%s",
+            (self.remote_addr or b"-").decode("ascii"), status, reason, problem,
+        )
+        self.write(
+            page(
+                status,
+                str(reason),
+                date_line=self.service.date_line(),
+                keep_alive=False,
+                detail=problem[:1].upper() + problem[1:] + ".",
+            )
+        )
+        self._close(True)
+
+    cdef int _close(self, bint client_is_sending) except -1:
+        """Close in order: what was written arrives, also when the client is still sending."""
+        self.input = None
+        self.exchange = None
+        if self.transport is None:
+            return 0
+        if not client_is_sending or self.half_closed or not self.transport.can_write_eof():
+            return self._shut()
+        self.lingering = True
+        self._pause(False)
+        self.transport.write_eof()
+        return self._watch()
+
+    cdef int _shut(self) except -1:
+        """Close once everything written has left, or once the client had its time to take it."""
+        if self.closing:
+            return 0
+        self.closing = True
+        self.transport.close()
+        if self.transport is not None and self.service.send_timeout > 0:
+            self.service.wheel.arm(self, monotonic() + self.service.send_timeout)
+        else:
+            self.disarm()
+        return 0
+
+    cdef int _lose_exchange(self) except -1:
+        cdef Exchange exchange = self.exchange
+        self.exchange = None
+        if exchange is not None:
+            exchange.client_gone()
