@@ -1,0 +1,57 @@
+#!/bin/sh
+# Install what tests/interop needs from Debian's packages: Tomcat 10, a Java compiler, Apache httpd
+# and mod_jk. These packages start no service. Installs as root only; otherwise says in words what
+# is missing. Exit code: 0 everything is there, 1 something is missing.
+set -eu
+
+modules=/usr/lib/apache2/modules
+
+missing_packages() {
+    [ -f /usr/share/tomcat10/bin/bootstrap.jar ] || echo tomcat10-common
+    command -v javac >/dev/null 2>&1 || echo default-jdk-headless
+    [ -x /usr/sbin/apache2 ] || command -v apache2 >/dev/null 2>&1 || echo apache2-bin
+    [ -f "$modules/mod_jk.so" ] || echo libapache2-mod-jk
+}
+
+words() {
+    case $1 in
+    tomcat10-common) echo "Tomcat 10, the container behind the daemon" ;;
+    default-jdk-headless) echo "javac, which compiles the probe application" ;;
+    apache2-bin) echo "Apache httpd, which the daemon is compared with" ;;
+    libapache2-mod-jk) echo "mod_jk, which the daemon is compared with" ;;
+    esac
+}
+
+say_missing() {
+    for package in $1; do
+        echo "missing: $(words "$package") (Debian package $package)" >&2
+    done
+}
+
+packages=$(missing_packages)
+if [ -z "$packages" ]; then
+    echo "everything that tests/interop needs is installed"
+    exit 0
+fi
+say_missing "$packages"
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "there is no apt-get here: install these by other means" >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    # shellcheck disable=SC2086 # one word for each package
+    echo "only root can install them: sudo apt-get install" $packages >&2
+    exit 1
+fi
+DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND
+apt-get update -q
+# shellcheck disable=SC2086 # one word for each package
+apt-get install -q -y --no-install-recommends $packages
+packages=$(missing_packages)
+if [ -n "$packages" ]; then
+    echo "still missing after the installation:" >&2
+    say_missing "$packages"
+    exit 1
+fi
+echo "everything that tests/interop needs is installed"

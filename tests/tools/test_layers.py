@@ -1,0 +1,199 @@
+"""The floors of the house: imports and cimports go strictly down.
+
+Reads `import`, `from … import`, `cimport` and `include` lines of .py, .pyx, .pxd and .pyi files.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Module -> height. A module may use any lower one. Modules of one height ignore each other.
+AJP: dict[str, float] = {
+    "_version": 10,
+    "constants": 10,
+    "errors": 10,
+    "_wire": 10,
+    "messages": 11,
+    "_packets": 20,
+    "_codec": 21,
+    "_table": 20,
+    "connection": 30,
+    "request": 31,
+    "pool": 40,
+    "_wheel": 40,
+    "lb": 40,
+    "_clock": 50,
+    "timers": 50.1,
+    "_endpoint": 50.1,
+    "channel": 51,
+    "worker": 52,
+    "link": 51,
+    "sync": 53,
+    "aio": 53,
+    "container": 53,
+    "__init__": 59,
+}
+AJPD: dict[str, float] = {
+    "config.errors": 60,
+    "http.uri": 60,
+    "http.pages": 60,
+    "http._request": 60,
+    "http._response": 60,
+    "http.__init__": 61,
+    "config.*": 62,
+    "_exchange": 63,
+    "_front": 64,
+    "log": 64,
+    "process": 65,
+    "demo": 65,
+    "demo_front": 66,
+    "cli": 68,
+    "__main__": 69,
+    "__init__": 60,
+}
+# Inside config/ the order is written here.
+CONFIG = [
+    "errors",
+    "values",
+    "properties",
+    "rows_worker",
+    "rows_balancer",
+    "rows_daemon",
+    "directives",
+    "secret",
+    "model",
+    "workers",
+    "urimap",
+    "toml",
+    "load",
+    "__init__",
+]
+# What the lower floors may not touch: they have no I/O, no clock and no chance in them.
+IMPURE = {"asyncio", "logging", "os", "random", "selectors", "socket", "ssl", "threading", "time"}
+PURE_BELOW = 50
+
+IMPORT = re.compile(
+    r"^\s*(?:from\s+(?P<source>[.\w]+)\s+c?import\s+(?P<names>\(?[^#\n]*)"
+    r"|c?import\s+(?P<plain>[\w., ]+)"
+    r"|include\s+[\"'](?P<include>[^\"']+)[\"'])",
+    re.MULTILINE,
+)
+
+
+def sources() -> list[tuple[str, str, Path]]:
+    found = []
+    for package, folder in (("ajp", ROOT / "ajp"), ("ajpd", ROOT / "daemon" / "ajpd")):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".py", ".pyx", ".pxd", ".pyi"}:
+                module = ".".join(path.relative_to(folder).with_suffix("").parts)
+                found.append((package, module, path))
+    return found
+
+
+def height(package: str, module: str) -> float:
+    table = AJP if package == "ajp" else AJPD
+    if module in table:
+        return table[module]
+    folder, _, rest = module.partition(".")
+    if package == "ajpd" and folder == "config":
+        return AJPD["config.*"] + CONFIG.index(rest) / 100
+    if folder in table:
+        return table[folder]
+    raise AssertionError(f"{package}.{module} has no floor yet: add it to test_layers.py")
+
+
+def absolute(package: str, module: str, path: Path, source: str) -> str:
+    """Turn a possibly relative module name into an absolute one."""
+    if not source.startswith("."):
+        return source
+    dots = len(source) - len(source.lstrip("."))
+    parts = [package, *module.split(".")]
+    base = parts[: len(parts) - dots]
+    return ".".join([*base, *filter(None, source.lstrip(".").split("."))])
+
+
+def is_module(package: str, dotted: str) -> bool:
+    folder = ROOT / ("ajp" if package == "ajp" else "daemon/ajpd")
+    base = folder.joinpath(*dotted.split("."))
+    return base.is_dir() or any(
+        base.with_suffix(suffix).exists() for suffix in (".py", ".pyx", ".pxd")
+    )
+
+
+def targets(package: str, module: str, path: Path) -> list[str]:
+    """Every module this file names, absolute."""
+    text = path.read_text()
+    found: list[str] = []
+    for match in IMPORT.finditer(text):
+        if match["plain"]:
+            found += [name.strip().split(" as ")[0] for name in match["plain"].split(",")]
+        elif match["source"]:
+            source = absolute(package, module, path, match["source"])
+            names = re.findall(r"\w+", match["names"])
+            top, _, rest = source.partition(".")
+            inside = [
+                f"{source}.{name}"
+                for name in names
+                if top in ("ajp", "ajpd") and is_module(top, f"{rest}.{name}".lstrip("."))
+            ]
+            found += inside or [source]
+        elif match["include"]:
+            found.append(f"include {match['include']}")
+    return found
+
+
+def edges() -> list[tuple[str, str]]:
+    return [
+        (f"{package}.{module}", target)
+        for package, module, path in sources()
+        for target in targets(package, module, path)
+    ]
+
+
+def test_imports_go_strictly_down() -> None:
+    upward = []
+    for package, module, path in sources():
+        for target in targets(package, module, path):
+            top, _, rest = target.partition(".")
+            if top not in ("ajp", "ajpd") or rest == module:
+                continue
+            if height(package, module) <= height(top, rest or "__init__"):
+                upward.append(f"{package}.{module} -> {target}")
+    assert upward == []
+
+
+def test_lower_floors_have_no_io_clock_or_chance() -> None:
+    impure = [
+        f"{package}.{module} -> {target}"
+        for package, module, path in sources()
+        if package == "ajp" and height(package, module) < PURE_BELOW
+        for target in targets(package, module, path)
+        if target.split(".")[0] in IMPURE
+    ]
+    assert impure == []
+
+
+def test_nothing_is_included_or_imported_late() -> None:
+    late = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for _, _, path in sources()
+        if path.suffix in (".py", ".pyx")
+        for line in path.read_text().splitlines()
+        if re.match(r"\s+(from\s+\.*(ajp|ajpd)?[.\w]*\s+import|import\s+ajpd?)\b", line)
+    ]
+    included = [edge for edge in edges() if edge[1].startswith("include ")]
+    assert late == []
+    assert included == []
+
+
+def test_library_never_imports_the_daemon() -> None:
+    assert [edge for edge in edges() if edge[0].startswith("ajp.") and "ajpd" in edge[1]] == []
+
+
+@pytest.mark.parametrize("name", ["daemon/__init__.py", "daemon/__init__.pxd"])
+def test_daemon_folder_is_no_package(name: str) -> None:
+    # With it, `import daemon` from the project's root would hide the package python-daemon.
+    assert not (ROOT / name).exists()
