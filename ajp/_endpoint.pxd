@@ -7,7 +7,7 @@ from ajp._wheel cimport Timed, Wheel
 
 
 cdef enum EndpointState:
-    # Same names and meanings as connection.WebServerState; a test proves the switch equal.
+    # Same names and meanings as connection.State; a test proves the switch equal.
     EP_IDLE = 0
     EP_PINGING = 1
     EP_WAITING = 2          # request sent, no headers yet
@@ -23,6 +23,7 @@ cdef class Attempt(Timed):
     """
 
     cdef readonly Endpoint endpoint     # None before on_endpoint and after on_end, on_failed
+    cdef readonly bint container_closed # END_RESPONSE said that the connection is at its end
     cdef public double reply_timeout    # seconds instead of the endpoint's; -1: the endpoint's
 
     cpdef on_endpoint(self, Endpoint endpoint)

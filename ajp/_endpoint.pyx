@@ -540,6 +540,7 @@ cdef class Endpoint(Timed):
         cdef Attempt attempt = self._attempt
         self._attempt = None
         attempt.endpoint = None
+        attempt.container_closed = not reuse
         self.disarm()
         if self._reading_paused:
             self._reading_paused = False

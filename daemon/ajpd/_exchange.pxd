@@ -53,6 +53,7 @@ cdef class ClientSide(Timed):
     cdef bytes remote_addr              # addresses as text
     cdef bytes remote_port
     cdef bytes local_addr
+    cdef int local_port
     cdef bint is_tls
 
     # the response is complete and written; `reusable` as promised in its head
@@ -120,6 +121,7 @@ cdef class Exchange(Attempt):
     cdef int _drop_response(self) except -1
     cdef int _refuse_with(self, int status, object reason, str detail, object progress, object error) except -1
     cdef int _log(self, object reason, object progress, object error) except -1
+    cdef bint _correct_length(self) except -1
     cdef int _pump(self) except -1
     cdef bytes _take_body_packet(self, Py_ssize_t most)
     cdef int _flush(self, bint last) except -1

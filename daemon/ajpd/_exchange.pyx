@@ -238,7 +238,7 @@ cdef class Exchange(Attempt):
             server_name = self.client.local_addr
         _borrow(&line.server_name, server_name)
         line.is_ssl = self.client.is_tls
-        line.server_port = head.port if head.port > 0 else (443 if line.is_ssl else 80)
+        line.server_port = head.port if head.port > 0 else self.client.local_port
         writer_init(&w, BUFFER, target.max_packet_size)
         begin_forward_request(&w, &line)
         if head.authority.len > 0:
@@ -533,6 +533,12 @@ cdef class Exchange(Attempt):
         if self.plan.framing == BY_LENGTH and size > self.plan.length:
             # More than announced: what is announced is what the client gets, and no more on this
             # connection.
+            if self.plan.length > 0 or self.plan.keep_alive:
+                self._log(
+                    Reason.PROTOCOL_ERROR,
+                    Progress.RESPONSE_STARTED,
+                    "the container sent more than its Content-Length",
+                )
             size = <Py_ssize_t>self.plan.length
             end = start + size
             self.plan.keep_alive = False
@@ -580,17 +586,44 @@ cdef class Exchange(Attempt):
         if self.answered:
             return
         self.answered = True
+        if self.status == 403 and self.container_closed:
+            # Tomcat refuses a request for its secret or an attribute in this way, and hardly any
+            # other: an application's own 403 keeps the connection.
+            self._log(
+                Reason.SECRET_REJECTED,
+                Progress.RESPONSE_STARTED,
+                "403 and the connection closed: compare secret with the connector's secret",
+            )
         if self.plan.framing == BY_LENGTH and self.plan.length > 0:
             self._log(
                 Reason.EOF_MID_BODY,
                 Progress.RESPONSE_STARTED,
                 f"the container ended {self.plan.length} bytes short of its Content-Length",
             )
+            if self._correct_length():
+                self._flush(True)
+                self._finish(self.plan.keep_alive)
+                return
             self._flush(False)
             self.client.exchange_broken(True)
             return
         self._flush(True)
         self._finish(self.plan.keep_alive)
+
+    cdef bint _correct_length(self) except -1:
+        """Put the true length into a head that was not written yet; whether it could be done.
+
+        A servlet that sets a length and then fails leaves the length on Tomcat's error page. Of
+        anything but an error page the missing part may matter, and the client must see that it is
+        missing.
+        """
+        cdef bytes line, before
+        if self.head_bytes is None or self.status < 400:
+            return False
+        line = b"\r\nContent-Length: %d\r\n" % (self.pieces_size + self.plan.length)
+        before = self.head_bytes
+        self.head_bytes = before.replace(line, b"\r\nContent-Length: %d\r\n" % self.pieces_size, 1)
+        return self.head_bytes != before
 
     cdef int _pump(self) except -1:
         """Give the container what it asked for, as far as the client has sent it."""

@@ -71,11 +71,13 @@ cdef class Front(ClientSide):
             self.remote_addr = _text(peer[0])
             self.remote_port = b"%d" % peer[1]
             self.local_addr = _text(here[0])
+            self.local_port = here[1]
         else:
             # A Unix socket: whoever can open it is on this machine.
             self.remote_addr = b"127.0.0.1"
             self.remote_port = b"0"
             self.local_addr = b"127.0.0.1"
+            self.local_port = 80
         self.service.clients.add(self)
         self._watch()
 

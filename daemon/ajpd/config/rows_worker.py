@@ -41,8 +41,10 @@ _GLOBAL: Final = (
         default=60,
         minimum=0,
         is_clamped=True,
+        since=_FIRST,
         doc="Seconds between two rounds of maintenance in mod_jk, which closes idle connections "
-        "and brings members back only then.",
+        "and brings members back only then. Here both happen when they are due, so the number "
+        "means nothing.",
     ),
 )
 
@@ -223,7 +225,11 @@ _FAILURE: Final = (
         "may safely be sent again are.",
     ),
     _ajp_ms(
-        name="retry_interval", default=100, doc="Milliseconds before the second and later attempts."
+        name="retry_interval",
+        default=100,
+        since=_FIRST,
+        doc="Milliseconds before the second and later attempts in mod_jk. Here a request that may "
+        "be sent again is sent again at once, so the number means nothing.",
     ),
     _ajp(
         name="recovery_options",

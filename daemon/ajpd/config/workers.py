@@ -137,8 +137,12 @@ def _check_global(attribute: str, item: Property, findings: Findings) -> None:
             directive=item.key,
             hint=_hint_for_global(attribute),
         )
-    elif not lookup(Scope.GLOBAL, attribute).supported:
-        findings.error(item.place, not_yet(repr(item.key)), directive=item.key)
+    elif attribute == "maintain":
+        # Kept nowhere, checked all the same: a slip of the pen is not silence's business.
+        try:
+            read_text(lookup(Scope.GLOBAL, attribute), item.value)
+        except BadValue as exc:
+            findings.error(item.place, f"{item.key}: {exc}", directive=item.key, hint=exc.hint)
 
 
 def _hint_for_global(attribute: str) -> str:

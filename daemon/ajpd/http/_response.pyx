@@ -103,7 +103,8 @@ cdef bytes response_head(ResponseHead head, ResponsePlan* plan, bytes date_line)
                 length = _length(value, length)
                 continue
             length = _length(value, -1)
-            if head.status == 204:
+            # No body comes: Tomcat's 0 on a 304 would speak of the 200, and be wrong.
+            if head.status == 204 or head.status == 205 or head.status == 304:
                 continue
         elif name.len == 4 and _is(name, b"date", 4):
             dated = True
@@ -115,6 +116,10 @@ cdef bytes response_head(ResponseHead head, ResponsePlan* plan, bytes date_line)
         at = _put(at, PyBytes_AS_STRING(date_line), PyBytes_GET_SIZE(date_line))
     if plan.head_request or head.status == 204 or head.status == 304:
         plan.framing = NO_BODY
+    elif head.status == 205:
+        # Framed like any response, and always empty (RFC 9110 §15.3.6).
+        plan.framing = NO_BODY
+        at = _put(at, b"Content-Length: 0\r\n", 19)
     elif length >= 0:
         plan.framing = BY_LENGTH
         plan.length = length
