@@ -40,7 +40,7 @@ WORKERS = [
     ("worker.list=a\nworker.a.secret=file:/none", "w:2: secret: cannot read '/none'"),
     ("worker.list=a\nworker.a.<%= x %>=1", "w:2: unknown directive '<%' of worker 'a'"),
     ("worker.list=a\nworker.t.port=p\nworker.a.reference=worker.t", "w:2: port: 'p' is not"),
-    ("worker.maintain=30\nworker.list=a\nworker.a.port=1", "w:1: 'worker.maintain' is known"),
+    ("worker.maintain=x\nworker.list=a\nworker.a.port=1", "w:1: worker.maintain: 'x' is not"),
     ("\ufeffworker.list=a\r\nworker.a.port=x\r\n", "w:2: port: 'x' is not a number"),
     ("$ cat w\nworker.list=a\nworker.b.port=1", "w:2: worker 'a' is listed"),
 ]

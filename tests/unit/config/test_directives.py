@@ -47,6 +47,7 @@ MOD_JK = [
     "reply_timeout",
     "retries",
     "retry_interval",
+    "retry_interval",
     "recovery_options",
     "fail_on_status",
     "busy_limit",
@@ -106,6 +107,8 @@ MOD_JK = [
 
 SUPPORTED = [
     "list",
+    "retry_interval",
+    "maintain",
     "type",
     "reference",
     "mount",

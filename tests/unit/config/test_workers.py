@@ -311,7 +311,6 @@ def test_keys_of_the_whole_file() -> None:
     )
     assert list(found) == ["a.b"]
     assert [str(error) for error in findings.errors] == [
-        "f:2: 'worker.maintain' is known to mod_jk, not supported by this version",
         "f:3: unknown directive 'worker.lst' (did you mean 'worker.list'?)",
         "f:4: unknown directive 'worker.port' (did you mean 'worker.NAME.port'?)",
         "f:5: unknown directive 'worker..x'",

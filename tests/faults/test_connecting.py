@@ -1,0 +1,410 @@
+"""Containers that cannot be reached, do not speak, or leave between two requests."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.faults.container import (
+    END,
+    Container,
+    chunk,
+    cut,
+    delay,
+    echo,
+    headers,
+    never,
+    reset,
+    respond,
+    send,
+    stall,
+    wait,
+    whole,
+)
+from tests.faults.stage import (
+    Stage,
+    eventually,
+    get,
+    post,
+    post_chunked,
+    reasons,
+    retried,
+    stage,
+    within,
+)
+
+REQUESTS = {
+    "GET": get(),
+    "HEAD": get(method=b"HEAD"),
+    "POST": post(b"body"),
+    "POST chunked": post_chunked([b"body"]),
+}
+
+
+@contextmanager
+def unused_port() -> Iterator[int]:
+    """A port where nobody listens, and nobody else will."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@contextmanager
+def full_backlog() -> Iterator[int]:
+    """A listener whose queue is full: the system drops what comes now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        fillers = []
+        try:
+            for _ in range(4):
+                filler = socket.socket()
+                filler.setblocking(False)
+                filler.connect_ex(sock.getsockname())
+                fillers.append(filler)
+            yield sock.getsockname()[1]
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_connection_refused(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    with unused_port() as port:
+        async with stage(worker={"port": port}) as s:
+            client = await s.connect()
+            for _ in range(2):
+                with within(1.0):
+                    response = await client.ask(REQUESTS[kind])
+                assert response.status == 503
+                # The rest of a chunked body is not waited for.
+                if kind == "POST chunked" and response.closes:
+                    client = await s.connect()
+            assert reasons(caplog) == ["connect_refused"] * 2
+
+
+async def test_a_container_that_comes_back_is_used_at_once() -> None:
+    late = Container(respond(b"back"))
+    with unused_port() as port:
+        late.port = port
+    async with stage(worker={"port": port}) as s:
+        client = await s.connect()
+        assert (await client.ask(get())).status == 503
+        async with late:
+            assert (await client.ask(get())).body == b"back"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_connect_timeout(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    with full_backlog() as port:
+        async with stage(worker={"port": port, "socket_connect_timeout_ms": 150}) as s:
+            client = await s.connect()
+            with within(1.0):
+                response = await client.ask(REQUESTS[kind])
+            assert response.status == 503
+            assert reasons(caplog) == ["connect_timeout"]
+            assert s.pool.open == 0
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "256.256.256.256"])
+async def test_resolve_failed(host: str, caplog: pytest.LogCaptureFixture) -> None:
+    # RFC 6761: .invalid never resolves.
+    async with stage(worker={"host": host}) as s:
+        with within(3.0):
+            assert (await s.ask(get())).status == 503
+        assert reasons(caplog) == ["resolve_failed"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+async def test_a_name_that_is_none(host: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The resolver is not even asked: socket.getaddrinfo raises UnicodeError."""
+    async with stage(worker={"host": host}) as s, asyncio.timeout(0.5):
+        assert (await s.ask(get())).status == 503
+        assert reasons(caplog) == ["resolve_failed"]
+
+
+async def test_unix_socket(tmp_path: Path) -> None:
+    async with stage(Container(echo(), path=tmp_path / "ajp")) as s:
+        client = await s.connect()
+        assert (await client.ask(get(b"/a"))).body == b"GET /a "
+        assert (await client.ask(post(b"body", b"/b"))).body == b"POST /b body"
+
+
+async def test_unix_socket_that_is_not_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage(worker={"host": f"unix:{tmp_path}/nobody"}) as s:
+        assert (await s.ask(get())).status == 503
+        assert reasons(caplog) == ["connect_refused"]
+
+
+async def test_unix_socket_nobody_listens_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "stale"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+    async with stage(worker={"host": f"unix:{path}"}) as s:
+        assert (await s.ask(get())).status == 503
+        assert reasons(caplog) == ["connect_refused"]
+
+
+# --- CPING ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_no_cpong(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    container = Container(answers_cping=False)
+    async with stage(container, worker={"connect_timeout_ms": 100}) as s:
+        with within(1.5):
+            response = await s.ask(REQUESTS[kind])
+        assert response.status == 503
+        assert reasons(caplog) == ["cping_timeout"]
+        # Nothing of the request was sent: even a POST may try another connection.
+        assert retried(caplog) == 1
+        assert container.executions == 0
+        assert container.cpings == 2
+
+
+@pytest.mark.slow
+async def test_a_container_that_accepts_and_never_reads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    container = Container(on_connect=[stall])
+    async with stage(container, worker={"connect_timeout_ms": 100, "retries": 1}) as s:
+        with within(1.0):
+            assert (await s.ask(post(b"x"))).status == 503
+        assert reasons(caplog) == ["cping_timeout"]
+
+
+@pytest.mark.parametrize(("step", "reason"), [(cut, "eof"), (reset, "reset")])
+async def test_a_container_that_hangs_up_on_connect(
+    step: object, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage(Container(on_connect=[step])) as s:  # type: ignore[list-item]
+        with within(1.0):
+            response = await s.ask(post(b"x"))
+        assert response.status in (502, 503)
+        assert s.container.executions == 0
+        assert len(reasons(caplog)) == 1
+
+
+async def test_a_container_that_sends_a_response_in_place_of_a_cpong(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with stage(Container(on_connect=[delay(0.01), send(whole())])) as s:
+        with within(1.0):
+            assert (await s.ask(get())).status in (502, 503)
+        assert s.container.executions == 0
+
+
+async def test_without_cping() -> None:
+    container = Container(answers_cping=False)
+    async with stage(container, worker={"connect_timeout_ms": 0, "prepost_timeout_ms": 0}) as s:
+        assert (await s.ask(post(b"x"))).status == 200
+        assert container.cpings == 0
+
+
+# --- idle connections -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_closed_between_two_requests(
+    kind: str, hard: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage() as s:
+        client = await s.connect()
+        assert (await client.ask(get())).status == 200
+        s.container.drop_idle(hard=hard)
+        await eventually(lambda: s.pool.idle == 0)
+        assert (await client.ask(REQUESTS[kind])).status == 200
+        assert reasons(caplog) == []
+        assert retried(caplog) == 0
+        assert s.container.executions == 2
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_closed_while_the_next_request_is_on_its_way(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both cross on the wire: the request may have been read for all this side can know."""
+    async with stage(Container(respond(), [cut], respond())) as s:
+        client = await s.connect()
+        assert (await client.ask(get())).status == 200
+        response = await client.ask(REQUESTS[kind])
+        if kind in ("GET", "HEAD"):
+            assert response.status == 200
+            assert retried(caplog) == 1
+        else:
+            assert response.status == 502
+            assert reasons(caplog) == ["eof_before_headers"]
+            assert s.container.executions == 2
+
+
+@pytest.mark.slow
+async def test_a_stale_connection_is_found_by_its_cping_before_a_post() -> None:
+    """Idle for over a second, and half open: no FIN ever came."""
+    async with stage(worker={"prepost_timeout_ms": 100}) as s:
+        client = await s.connect()
+        assert (await client.ask(get())).status == 200
+        for connection in s.container.open:
+            connection.transport.pause_reading()
+        await asyncio.sleep(1.05)
+        with within(1.0):
+            assert (await client.ask(post(b"once"))).status == 200
+        assert [seen.body for seen in s.container.requests] == [b"", b"once"]
+        assert s.container.connections == 2
+
+
+async def test_bytes_on_an_idle_connection_cost_it_its_place() -> None:
+    async with stage() as s:
+        client = await s.connect()
+        assert (await client.ask(get())).status == 200
+        for connection in s.container.open:
+            await connection.write(b"A")
+        await eventually(lambda: s.pool.open == 0)
+        assert (await client.ask(post(b"x"))).status == 200
+        assert s.container.connections == 2
+
+
+@pytest.mark.slow
+async def test_pool_timeout_closes_idle_connections() -> None:
+    async with stage(worker={"connection_pool_timeout_ms": 200}) as s:
+        assert (await s.ask(get())).status == 200
+        assert s.pool.idle == 1
+        await s.container.gone.wait()
+        await eventually(lambda: s.pool.open == 0)
+
+
+# --- a full pool ----------------------------------------------------------------------------------
+
+
+async def test_pool_exhausted(caplog: pytest.LogCaptureFixture) -> None:
+    go = asyncio.Event()
+    busy = {"connection_pool_size": 1, "connection_acquire_timeout_ms": 0}
+    async with stage(Container([wait(go), *respond()]), worker=busy) as s:
+        first, second = await s.connect(), await s.connect()
+        await first.send(get())
+        await eventually(lambda: s.container.executions == 1)
+        with within(0.5):
+            assert (await second.ask(get())).status == 503
+        assert reasons(caplog) == ["pool_exhausted"]
+        go.set()
+        assert (await first.response()).status == 200
+        assert (await second.ask(get())).status == 200
+
+
+@pytest.mark.slow
+async def test_queue_timeout(caplog: pytest.LogCaptureFixture) -> None:
+    busy = {"connection_pool_size": 1, "connection_acquire_timeout_ms": 150}
+    async with stage(Container([never]), worker=busy) as s:
+        first, second = await s.connect(), await s.connect()
+        await first.send(get())
+        await eventually(lambda: s.container.executions == 1)
+        with within(1.0):
+            assert (await second.ask(post(b"x"))).status == 503
+        assert reasons(caplog) == ["queue_timeout"]
+        assert s.pool.waiting == 0
+
+
+def is_full(s: Stage, waiting: int) -> bool:
+    return bool(s.pool.waiting == waiting and s.pool.busy == 1)
+
+
+async def test_who_waits_is_served_in_order() -> None:
+    go = asyncio.Event()
+    container = Container([wait(go), *respond()], *[echo()])
+    async with stage(container, worker={"connection_pool_size": 1}) as s:
+        clients = [await s.connect() for _ in range(5)]
+        for number, client in enumerate(clients):
+            await client.send(get(b"/%d" % number))
+            await eventually(partial(is_full, s, number))
+        go.set()
+        for client in clients:
+            assert (await client.response()).status == 200
+        assert [seen.head.uri for seen in container.requests] == [b"/%d" % n for n in range(5)]
+        assert container.connections == 1
+
+
+async def test_a_client_that_leaves_the_queue(caplog: pytest.LogCaptureFixture) -> None:
+    go = asyncio.Event()
+    container = Container([wait(go), *respond()], respond())
+    async with stage(container, worker={"connection_pool_size": 1}) as s:
+        first, second = await s.connect(), await s.connect()
+        await first.send(get())
+        await eventually(lambda: s.pool.busy == 1)
+        await second.send(get(b"/never"))
+        await eventually(lambda: s.pool.waiting == 1)
+        second.reset()
+        await eventually(lambda: s.pool.waiting == 0)
+        assert reasons(caplog) == ["client_abort"]
+        go.set()
+        assert (await first.response()).status == 200
+        assert container.executions == 1
+
+
+@pytest.mark.parametrize("fault", [cut, reset])
+async def test_a_lost_endpoint_leaves_its_place_to_the_second_attempt(fault: object) -> None:
+    """With room for one connection and no time to wait, a retry still finds room."""
+    alone = {"connection_pool_size": 1, "connection_acquire_timeout_ms": 0}
+    container = Container(respond(), [fault], respond())  # type: ignore[list-item]
+    async with stage(container, worker=alone) as s:
+        client = await s.connect()
+        assert (await client.ask(get())).status == 200
+        assert (await client.ask(get())).status == 200
+
+
+# --- a container that is slow ---------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_reply_timeout(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with stage(Container([never], respond()), worker={"reply_timeout_ms": 150}) as s:
+        client = await s.connect()
+        with within(1.0):
+            response = await client.ask(REQUESTS[kind])
+        assert response.status == 504
+        assert reasons(caplog) == ["reply_timeout"]
+        # It may be at work on it: not even a GET is sent again.
+        assert s.container.executions == 1
+        if not response.closes:
+            assert (await client.ask(get())).status == 200
+
+
+@pytest.mark.slow
+async def test_reply_timeout_of_a_rule() -> None:
+    async with stage(Container([never], [delay(0.6), *respond()])) as s:
+        client = await s.connect()
+        with within(1.0):
+            assert (await client.ask(get(b"/soon/x"))).status == 504
+        assert (await client.ask(get(b"/x"))).status == 200
+
+
+@pytest.mark.slow
+async def test_reply_timeout_counts_from_the_latest_packet() -> None:
+    steps = [send(headers(200))]
+    for _ in range(5):
+        steps += [delay(0.1), send(chunk(b"x"))]
+    async with stage(Container([*steps, send(END)]), worker={"reply_timeout_ms": 300}) as s:
+        assert (await s.ask(get())).body == b"xxxxx"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("request_", [post(b"x" * 20_000), post_chunked([b"x" * 20_000])])
+async def test_reply_timeout_does_not_count_what_the_client_owes(request_: bytes) -> None:
+    """The container asked for body and waits for it: it is not the one that is late."""
+    async with stage(worker={"reply_timeout_ms": 150}) as s:
+        client = await s.connect()
+        await client.send(request_[:-5000])
+        await asyncio.sleep(0.6)
+        await client.send(request_[-5000:])
+        assert (await client.response()).status == 200

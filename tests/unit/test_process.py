@@ -1,0 +1,258 @@
+"""Listeners, draining, and signals."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from ajpd import process as module
+from ajpd.config.model import ListenAddress
+from ajpd.process import ListenError, Process, open_listener, serve
+
+from tests.faults.container import END, Container, chunk, headers, never, respond, send, wait
+from tests.faults.stage import (
+    Broken,
+    Client,
+    configuration,
+    eventually,
+    get,
+    stage,
+    unix_address,
+    within,
+)
+
+ANY = ListenAddress(host="127.0.0.1", port=0)
+
+
+# --- listeners ------------------------------------------------------------------------------------
+
+
+def test_port_in_use() -> None:
+    with open_listener(ANY) as first:
+        port = first.getsockname()[1]
+        address = ListenAddress(host="127.0.0.1", port=port)
+        with pytest.raises(ListenError, match=f"another process uses port {port}; choose another"):
+            open_listener(address)
+
+
+def test_an_address_that_is_not_ours() -> None:
+    # RFC 5737: never assigned to a machine.
+    with pytest.raises(ListenError, match=r"192\.0\.2\.1 is not an address of this machine"):
+        open_listener(ListenAddress(host="192.0.2.1", port=0))
+
+
+def test_a_name_that_does_not_resolve() -> None:
+    with pytest.raises(ListenError, match=r"cannot listen on nobody\.invalid:80: "):
+        open_listener(ListenAddress(host="nobody.invalid", port=80))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may listen everywhere")
+def test_a_port_that_is_not_allowed() -> None:
+    with pytest.raises(ListenError, match="CAP_NET_BIND_SERVICE"):
+        open_listener(ListenAddress(host="127.0.0.1", port=1))
+
+
+def test_the_message_about_a_forbidden_port() -> None:
+    words = module._explain(PermissionError(13, "Permission denied"), ANY)
+    assert "ports below 1024 need root or CAP_NET_BIND_SERVICE" in words
+
+
+def test_a_stale_socket_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(path))
+        old.listen()
+    assert path.is_socket()
+    with open_listener(ListenAddress(path=str(path))), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+
+
+def test_a_socket_file_in_use_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    address = ListenAddress(path=str(path))
+    with open_listener(address), socket.socket(socket.AF_UNIX) as client:
+        with pytest.raises(ListenError, match="another process listens there"):
+            open_listener(address)
+        client.connect(str(path))
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(ListenError, match="is no socket"):
+        open_listener(ListenAddress(path=str(path)))
+    assert path.read_text() == "data"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ListenError, match=r"cannot listen on unix:.*No such file"):
+        open_listener(ListenAddress(path=str(tmp_path / "no" / "http")))
+
+
+# --- draining -------------------------------------------------------------------------------------
+
+
+async def test_a_request_under_way_is_finished() -> None:
+    go = asyncio.Event()
+    async with stage(Container([wait(go), *respond(b"late")])) as s:
+        client, idle = await s.connect(), await s.connect()
+        await eventually(lambda: len(s.service.clients) == 2)
+        await client.send(get())
+        await eventually(lambda: s.container.executions == 1)
+        stopping = asyncio.create_task(s.process.stop())
+        # Idle ones are let go at once, new ones are not accepted.
+        assert await idle.at_end()
+        with pytest.raises(ConnectionError):
+            await s.connect()
+        assert not stopping.done()
+        go.set()
+        response = await client.response()
+        assert response.body == b"late"
+        assert response.closes
+        assert await client.at_end()
+        with within(1.0):
+            await stopping
+
+
+async def test_requests_waiting_behind_the_one_under_way_are_not_begun() -> None:
+    go = asyncio.Event()
+    async with stage(Container([wait(go), *respond(b"late")])) as s:
+        client = await s.connect()
+        await client.send(get() * 3)
+        await eventually(lambda: s.container.executions == 1)
+        stopping = asyncio.create_task(s.process.stop())
+        await asyncio.sleep(0)
+        go.set()
+        assert (await client.response()).closes
+        assert await client.at_end()
+        await stopping
+        assert s.container.executions == 1
+
+
+async def test_an_answer_that_has_begun_is_finished() -> None:
+    go = asyncio.Event()
+    begun, ended = send(headers(200) + chunk(b"begun,")), send(chunk(b"ended") + END)
+    async with stage(Container([begun, wait(go), ended])) as s:
+        client = await s.connect()
+        await client.send(get())
+        while b"begun" not in client.buffer:
+            await client.more()
+        stopping = asyncio.create_task(s.process.stop())
+        await asyncio.sleep(0)
+        go.set()
+        assert (await client.response()).body == b"begun,ended"
+        assert await client.at_end()
+        with within(1.0):
+            await stopping
+
+
+async def test_half_a_head_may_still_be_completed() -> None:
+    async with stage() as s:
+        client = await s.connect()
+        await client.send(get()[:10])
+        await eventually(lambda: s.service.clients)
+        await asyncio.sleep(0.01)
+        stopping = asyncio.create_task(s.process.stop())
+        await asyncio.sleep(0)
+        await client.send(get()[10:])
+        response = await client.response()
+        assert response.status == 200
+        assert response.closes
+        await stopping
+
+
+@pytest.mark.slow
+async def test_what_does_not_end_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    async with stage(Container([never]), server={"shutdown_timeout_ms": 200}) as s:
+        client = await s.connect()
+        await client.send(get())
+        await eventually(lambda: s.container.executions == 1)
+        with within(1.0):
+            await s.process.stop()
+        with pytest.raises(Broken):
+            await client.response()
+        assert "1 connections did not end within 0.2 s" in caplog.text
+
+
+async def test_stop_twice_does_no_harm() -> None:
+    async with stage() as s:
+        assert (await s.ask(get())).status == 200
+        await s.process.stop()
+        await s.process.stop()
+
+
+async def test_a_unix_listener_takes_its_file_away(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    async with stage(server={"listen": unix_address(path)}) as s:
+        assert (await s.ask(get())).status == 200
+    assert not path.exists()
+
+
+async def test_two_listeners() -> None:
+    async with Container() as container:
+        config = configuration(worker={"port": container.port})
+        sockets = [open_listener(ANY), open_listener(ANY)]
+        places = [sock.getsockname() for sock in sockets]
+        process = Process(config, sockets)
+        await process.start()
+        for place in places:
+            sock = socket.socket()
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, place)
+            client = Client(sock)
+            assert (await client.ask(get())).status == 200
+            client.close()
+        await process.stop()
+
+
+# --- signals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it(number: signal.Signals, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    ready = asyncio.Event()
+    serving = asyncio.create_task(serve(configuration(), [open_listener(ANY)], on_ready=ready.set))
+    await ready.wait()
+    os.kill(os.getpid(), number)
+    with within(1.0):
+        await serving
+    assert f"{number.name}: finishing what is under way" in caplog.text
+    _forget_signals()
+
+
+async def test_a_second_signal_does_not_wait() -> None:
+    ready = asyncio.Event()
+    async with Container([never]) as container:
+        config = configuration(
+            worker={"port": container.port}, server={"shutdown_timeout_ms": 60_000}
+        )
+        listener = open_listener(ANY)
+        place = listener.getsockname()
+        serving = asyncio.create_task(serve(config, [listener], on_ready=ready.set))
+        await ready.wait()
+        sock = socket.socket()
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, place)
+        client = Client(sock)
+        await client.send(get())
+        await eventually(lambda: container.executions == 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.05)
+        assert not serving.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with within(1.0):
+            await serving
+        with pytest.raises(Broken):
+            await client.response()
+        client.close()
+    _forget_signals()
+
+
+def _forget_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
