@@ -23,7 +23,7 @@ cdef class Attempt(Timed):
     """
 
     cdef readonly Endpoint endpoint     # None before on_endpoint and after on_end, on_failed
-    cdef readonly bint container_closed # END_RESPONSE said that the connection is at its end
+    cdef readonly bint container_closed  # END_RESPONSE said that the connection is at its end
     cdef public double reply_timeout    # seconds instead of the endpoint's; -1: the endpoint's
 
     cpdef on_endpoint(self, Endpoint endpoint)

@@ -10,31 +10,14 @@ Source: mod_jk `ajp_service`, `ajp_get_reply`; RFC 9112 §9; spec of ajp13 "Requ
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from ajp._clock cimport monotonic
-from ajp._packets cimport (
-    ATTR_QUERY_STRING,
-    ATTR_SECRET,
-    ATTR_STORED_METHOD,
-    LARGEST_PACKET,
-    STORED_METHOD,
-    RequestLine,
-    ResponseHead,
-    begin_forward_request,
-    body_packet_header,
-    check_written,
-    end_forward_request,
-    end_request_headers,
-    method_code,
-    put_attribute,
-    put_request_attribute,
-    put_request_header,
-)
 from ajp._endpoint cimport Attempt, Endpoint
-from ajp._wheel cimport Timed, Wheel
-from ajp._wire cimport W_NONE, Slice, Writer, writer_init
+from ajp._packets cimport ResponseHead, body_packet_header
+from ajp._wire cimport Slice
+from ajpd._forward cimport forward_request
 from ajpd.http._request cimport (
     ASTERISK_FORM,
     CHUNKS_BAD,
@@ -47,7 +30,6 @@ from ajpd.http._request cimport (
 from ajpd.http._response cimport BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, response_head
 
 import logging
-from email.utils import formatdate
 
 from ajp.errors import (
     REASON_STATUS,
@@ -59,13 +41,9 @@ from ajp.errors import (
 from ajpd.http.pages import page
 from ajpd.http.uri import BadURI, normalise
 
-__all__ = ["ClientSide", "Exchange", "Service", "Target"]
+__all__ = ["Exchange"]
 
 logger = logging.getLogger("ajpd.exchange")
-
-
-cdef extern from "time.h" nogil:
-    long time(long* out)
 
 
 cdef enum:
@@ -81,7 +59,6 @@ cdef enum:
 
 # Seconds a response head waits for something to go with it.
 cdef double HEAD_WAITS = 0.05
-cdef uint8_t BUFFER[LARGEST_PACKET]
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 cdef bytes OPTIONS_ALLOWED = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n"
 # RFC 9110 §9.2.2, and the reading methods of WebDAV.
@@ -92,76 +69,6 @@ cdef frozenset IDEMPOTENT = frozenset(
 cdef frozenset LOST = frozenset(
     (Reason.RESET_BEFORE_HEADERS, Reason.EOF_BEFORE_HEADERS, Reason.CPING_TIMEOUT)
 )
-
-
-cdef class Target:
-    """A worker as an exchange sees it."""
-
-    def __init__(self, str name, worker, *, secret, max_packet_size, retries):
-        self.name = name
-        self.worker = worker
-        self.secret = secret
-        self.max_packet_size = max_packet_size
-        self.retries = retries
-
-
-cdef class Service:
-    """What all connections of one process share.
-
-    Args:
-        wheel: where deadlines hang.
-        match: finds the rule for a normalised path; its `worker` names a target.
-        targets: by worker name.
-        header_timeout … send_timeout: seconds, 0 for none.
-        max_header_bytes: of a request head.
-        max_body_bytes: of a request body, 0 for no limit.
-    """
-
-    def __init__(
-        self,
-        Wheel wheel,
-        match,
-        dict targets,
-        *,
-        double header_timeout,
-        double keepalive_timeout,
-        double body_timeout,
-        double send_timeout,
-        Py_ssize_t max_header_bytes,
-        max_body_bytes,
-    ):
-        self.wheel = wheel
-        self._match = match
-        self._targets = targets
-        self.header_timeout = header_timeout
-        self.keepalive_timeout = keepalive_timeout
-        self.body_timeout = body_timeout
-        self.send_timeout = send_timeout
-        self.max_header_bytes = max_header_bytes
-        self.max_body_bytes = max_body_bytes
-        self.clients = set()
-        self.head = RequestHead()
-
-    cdef bytes date_line(self):
-        """A Date header line, made once a second."""
-        cdef int64_t now = time(NULL)
-        if now != self._date_second:
-            self._date_second = now
-            self._date_line = b"Date: %s\r\n" % formatdate(now, usegmt=True).encode()
-        return self._date_line
-
-
-cdef class ClientSide(Timed):
-    """What an exchange needs of the connection its client is on."""
-
-    cdef int exchange_done(self, bint reusable) except -1:
-        raise NotImplementedError
-
-    cdef int exchange_broken(self, bint cleanly) except -1:
-        raise NotImplementedError
-
-    cdef int want_body(self, bint wanted) except -1:
-        raise NotImplementedError
 
 
 @cython.final
@@ -204,92 +111,19 @@ cdef class Exchange(Attempt):
                 match, forward = normalise(self.path)
             except BadURI as wrong:
                 return self._refuse(400, Reason.BAD_REQUEST, str(wrong))
-        mount = self.service._match(match)
+        mount = self.service.match(match)
         if mount is None:
             return self._refuse(404, Reason.NO_MAPPING, "")
-        self.target = self.service._targets[mount.worker]
+        self.target = self.service.targets[mount.worker]
+        # What was read of the head decides the length header in the packet and, here, whether a
+        # body packet follows it unasked.
+        self.after_packet = -1 if head.chunked else self.body_left
         if mount.reply_timeout_ms is not None:
             self.reply_timeout = mount.reply_timeout_ms / 1000
         try:
-            self._encode(head, forward)
+            self.packet = forward_request(head, forward, self.target, self.client)
         except LocalProtocolError as wrong:
             return self._refuse_encoding(head, wrong)
-        return 0
-
-    cdef int _encode(self, RequestHead head, bytes uri) except -1:
-        """Write the FORWARD_REQUEST, whole, before any endpoint is touched."""
-        cdef Writer w
-        cdef RequestLine line
-        cdef Py_ssize_t i
-        cdef Target target = self.target
-        cdef bytes server_name
-        line.method = head.method
-        line.protocol.ptr = <const uint8_t*>(b"HTTP/1.1" if head.minor >= 1 else b"HTTP/1.0")
-        line.protocol.len = 8
-        line.uri.ptr = <const uint8_t*>PyBytes_AS_STRING(uri)
-        line.uri.len = PyBytes_GET_SIZE(uri)
-        _borrow(&line.remote_addr, self.client.remote_addr)
-        line.remote_host.ptr = NULL
-        line.remote_host.len = 0
-        if head.host.len > 0:
-            server_name = PyBytes_FromStringAndSize(<const char*>head.host.ptr, head.host.len)
-            server_name = server_name.lower()
-        else:
-            server_name = self.client.local_addr
-        _borrow(&line.server_name, server_name)
-        line.is_ssl = self.client.is_tls
-        line.server_port = head.port if head.port > 0 else self.client.local_port
-        writer_init(&w, BUFFER, target.max_packet_size)
-        begin_forward_request(&w, &line)
-        if head.authority.len > 0:
-            put_request_header(
-                &w, <const uint8_t*>b"host", 4, head.authority.ptr, head.authority.len
-            )
-        for i in range(head.count):
-            if not head.fields[i].dropped:
-                put_request_header(
-                    &w,
-                    head.fields[i].name.ptr,
-                    head.fields[i].name.len,
-                    head.fields[i].value.ptr,
-                    head.fields[i].value.len,
-                )
-        # One variable decides the length header and the automatic first body packet.
-        if self.by_chunks:
-            put_request_header(
-                &w, <const uint8_t*>b"Transfer-Encoding", 17, <const uint8_t*>b"chunked", 7
-            )
-            self.after_packet = -1
-        else:
-            self.after_packet = self.body_left
-            if head.content_length < 0:
-                # Absent would mean unknown to Tomcat.
-                put_request_header(
-                    &w, <const uint8_t*>b"content-length", 14, <const uint8_t*>b"0", 1
-                )
-        end_request_headers(&w)
-        self._put_attributes(head, &w)
-        end_forward_request(&w)
-        if w.err != W_NONE or w.pos > target.max_packet_size:
-            check_written(&w, target.max_packet_size, "FORWARD_REQUEST", _headers(head))
-        self.packet = PyBytes_FromStringAndSize(<const char*>BUFFER, w.pos)
-        return 0
-
-    cdef int _put_attributes(self, RequestHead head, Writer* w) except -1:
-        """Attributes in mod_jk's order: the secret first, so that a container can stop early."""
-        cdef bytes secret = self.target.secret
-        cdef ClientSide client = self.client
-        if secret is not None:
-            put_attribute(
-                w, ATTR_SECRET, <const uint8_t*>PyBytes_AS_STRING(secret), PyBytes_GET_SIZE(secret)
-            )
-        if head.query.ptr != NULL:
-            put_attribute(w, ATTR_QUERY_STRING, head.query.ptr, head.query.len)
-        if method_code(head.method.ptr, head.method.len) == STORED_METHOD:
-            put_attribute(w, ATTR_STORED_METHOD, head.method.ptr, head.method.len)
-        _put_named(w, b"AJP_REMOTE_PORT", client.remote_port)
-        _put_named(w, b"AJP_LOCAL_ADDR", client.local_addr)
-        _put_named(w, b"JK_LB_ACTIVATION", b"ACT")
         return 0
 
     cdef int _refuse_encoding(self, RequestHead head, object wrong) except -1:
@@ -410,13 +244,13 @@ cdef class Exchange(Attempt):
         """Whether the exchange waits for the client's body and not for the container."""
         return not self.body_complete and self.queued == 0 and not self.expects_continue
 
-    cdef int client_gone(self) except -1:
-        """The client closed the connection."""
+    cdef int client_gone(self, object reason, str words) except -1:
+        """The client closed the connection, or lost it."""
         if self.answered:
             return 0
         self.answered = True
         self._abandon()
-        self._log(Reason.CLIENT_ABORT, None, "the client closed the connection")
+        self._log(reason, None, words)
         return 0
 
     cdef int client_late(self) except -1:
@@ -571,7 +405,9 @@ cdef class Exchange(Attempt):
         """
         if self.answered:
             return
-        if self.pieces_size == 0 and self.head_bytes is not None and not self.flush_wanted:
+        if self.head_bytes is not None and not self.flush_wanted and (
+            self.pieces_size == 0 or self._may_be_cut_short()
+        ):
             self.service.wheel.arm(self, monotonic() + HEAD_WAITS)
             return
         self._flush(False)
@@ -609,6 +445,15 @@ cdef class Exchange(Attempt):
             return
         self._flush(True)
         self._finish(self.plan.keep_alive)
+
+    cdef bint _may_be_cut_short(self) noexcept:
+        """Whether this is an error page whose announced length has not come yet."""
+        return (
+            self.status >= 400
+            and self.plan.framing == BY_LENGTH
+            and 0 < self.plan.length
+            and self.pieces_size <= JOIN_LIMIT
+        )
 
     cdef bint _correct_length(self) except -1:
         """Put the true length into a head that was not written yet; whether it could be done.
@@ -768,41 +613,3 @@ cdef frozenset CLIENT_FAULTS = frozenset(
         Reason.REQUEST_TOO_LARGE,
     )
 )
-
-
-cdef int _borrow(Slice* out, bytes value) except -1:
-    if value is None:
-        out.ptr = NULL
-        out.len = 0
-    else:
-        out.ptr = <const uint8_t*>PyBytes_AS_STRING(value)
-        out.len = PyBytes_GET_SIZE(value)
-    return 0
-
-
-cdef int _put_named(Writer* w, bytes name, bytes value) except -1:
-    """A named attribute; nothing when there is no value."""
-    if value is not None:
-        put_request_attribute(
-            w,
-            <const uint8_t*>PyBytes_AS_STRING(name),
-            PyBytes_GET_SIZE(name),
-            <const uint8_t*>PyBytes_AS_STRING(value),
-            PyBytes_GET_SIZE(value),
-        )
-    return 0
-
-
-cdef list _headers(RequestHead head):
-    """The headers that were put, for an error that names one."""
-    pairs = []
-    cdef Py_ssize_t i
-    for i in range(head.count):
-        if not head.fields[i].dropped:
-            pairs.append(
-                (
-                    head.fields[i].name.ptr[: head.fields[i].name.len],
-                    head.fields[i].value.ptr[: head.fields[i].value.len],
-                )
-            )
-    return pairs

@@ -1,6 +1,7 @@
 """One client connection."""
 
-from ajpd._exchange cimport ClientSide, Exchange, Service
+from ajpd._exchange cimport Exchange
+from ajpd._service cimport ClientSide, Service
 
 
 cdef class Front(ClientSide):
@@ -15,14 +16,14 @@ cdef class Front(ClientSide):
     cdef bint lingering             # answered for the last time; what still comes is dropped
     cdef bint closing               # closed once everything written has left
     cdef bint running               # inside _run
-    cdef bint line_timer            # the deadline armed is that of a request head
+    cdef int timer                  # what the deadline armed is for
     cdef bint fresh                 # no request was begun on this connection yet
 
     cdef int _run(self) except -1
     cdef Py_ssize_t _next_request(self, bytes data) except -1
     cdef int _after_body(self) except -1
     cdef int _refuse(self, int status, object reason, str problem) except -1
-    cdef int _lose_exchange(self) except -1
+    cdef int _lose_exchange(self, object reason, str words) except -1
     cdef int _watch(self) except -1
     cdef int _pause(self, bint paused) except -1
     cdef int _close(self, bint client_is_sending) except -1

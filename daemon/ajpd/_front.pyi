@@ -1,7 +1,7 @@
 import asyncio
 from typing import final
 
-from ._exchange import ClientSide, Service
+from ._service import ClientSide, Service
 
 @final
 class Front(ClientSide, asyncio.Protocol):

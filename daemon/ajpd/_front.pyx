@@ -13,7 +13,8 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr
 
 from ajp._clock cimport monotonic
-from ajpd._exchange cimport ClientSide, Exchange, Service
+from ajpd._exchange cimport Exchange
+from ajpd._service cimport ClientSide, Service
 from ajpd.http._request cimport HEAD_INCOMPLETE, HEAD_MALFORMED, RequestHead, head_length
 
 import logging
@@ -32,6 +33,15 @@ cdef enum:
     INPUT_LIMIT = 65536
     EMPTY_LINES = 4  # before a request line; RFC 9112 §2.2 asks to ignore at least one
     DISCARD_LIMIT = 1048576  # body of an answered request that is read for the connection's sake
+
+cdef enum:
+    # What the one deadline is for.
+    NO_TIMER
+    HEAD_TIMER
+    BODY_TIMER
+    SEND_TIMER
+    IDLE_TIMER
+    LINGER_TIMER
 
 # Seconds a client may go on sending after the last answer.
 cdef double LINGER = 5.0
@@ -113,13 +123,13 @@ cdef class Front(ClientSide):
             # Whole requests may still wait for the client to read an earlier answer.
             return self.write_paused and self.input is not None
         if not self.exchange.body_complete:
-            self._lose_exchange()
+            self._lose_exchange(Reason.CLIENT_ABORT, "the client closed the connection")
             return False
         return True
 
     def connection_lost(self, error):
         """The connection is gone."""
-        self._lose_exchange()
+        self._lose_exchange(Reason.CLIENT_ABORT, "the client closed the connection")
         self.disarm()
         self.service.clients.discard(self)
         if self.service.draining and not self.service.clients:
@@ -149,7 +159,11 @@ cdef class Front(ClientSide):
         """The client was too slow, or idle for long enough."""
         if self.transport is None:
             return
-        if self.lingering or self.closing or self.write_paused:
+        self.timer = NO_TIMER
+        if self.lingering or self.closing:
+            self.abort()
+        elif self.write_paused:
+            self._lose_exchange(Reason.CLIENT_TIMEOUT, "the client did not take its answer in time")
             self.abort()
         elif self.exchange is not None:
             self.exchange.client_late()
@@ -303,28 +317,30 @@ cdef class Front(ClientSide):
 
     cdef int _watch(self) except -1:
         """Set the one deadline that matters in the present state."""
+        cdef int timer = NO_TIMER
         cdef double wait = 0.0
         if self.transport is None or self.closing:
             return 0
         if self.lingering:
-            wait = LINGER
+            timer, wait = LINGER_TIMER, LINGER
+            if self.transport.get_write_buffer_size() > 0 and self.service.send_timeout > LINGER:
+                # The last answer is still on its way.
+                wait = self.service.send_timeout
         elif self.write_paused:
-            wait = self.service.send_timeout
+            timer, wait = SEND_TIMER, self.service.send_timeout
         elif self.exchange is not None:
             if self.exchange.answered:
-                wait = LINGER
+                timer, wait = LINGER_TIMER, LINGER
             elif self.exchange.wants_body() and not self.read_paused:
-                wait = self.service.body_timeout
+                timer, wait = BODY_TIMER, self.service.body_timeout
         elif self.input is not None or self.fresh:
-            # From the first byte on, not from the latest: a slow head must end.
-            if self.line_timer:
-                return 0
-            wait = self.service.header_timeout
+            timer, wait = HEAD_TIMER, self.service.header_timeout
         else:
-            wait = self.service.keepalive_timeout
-        self.line_timer = self.exchange is None and not self.lingering and not self.write_paused and (
-            self.input is not None or self.fresh
-        )
+            timer, wait = IDLE_TIMER, self.service.keepalive_timeout
+        # Only a body's clock begins anew with each byte: what is slow by design must end.
+        if timer == self.timer and timer != BODY_TIMER:
+            return 0
+        self.timer = timer
         if wait > 0:
             self.service.wheel.arm(self, monotonic() + wait)
         else:
@@ -375,8 +391,8 @@ cdef class Front(ClientSide):
             self.disarm()
         return 0
 
-    cdef int _lose_exchange(self) except -1:
+    cdef int _lose_exchange(self, object reason, str words) except -1:
         cdef Exchange exchange = self.exchange
         self.exchange = None
         if exchange is not None:
-            exchange.client_gone()
+            exchange.client_gone(reason, words)

@@ -17,7 +17,7 @@ from .config.errors import ConfigErrors
 from .config.load import load_files, load_toml
 from .config.model import Config
 from .log import setup_logging
-from .process import ListenError, open_listener, serve
+from .process import ListenError, address_of, open_listener, serve
 
 __all__ = ["main"]
 
@@ -155,7 +155,7 @@ def _run(args: argparse.Namespace) -> int:
         return 1
 
     def ready() -> None:
-        listening = ", ".join(str(address) for address in config.server.listen)
+        listening = ", ".join(address_of(sock) for sock in sockets)
         logger.info("ajpd %s listens on %s", __version__, listening)
 
     return run_loop(serve(config, sockets, on_ready=ready))

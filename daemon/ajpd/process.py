@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from ajp.timers import Timers
 from ajp.worker import Worker, WorkerSettings
 
-from ._exchange import Service, Target
 from ._front import Front
+from ._service import Service, Target
 from .config.model import Config, ListenAddress, WorkerConfig
 from .config.urimap import UriMap
 
-__all__ = ["ListenError", "Process", "serve"]
+__all__ = ["ListenError", "Process", "address_of", "open_listener", "serve"]
 
 logger = logging.getLogger("ajpd.process")
 
@@ -57,6 +57,14 @@ def open_listener(address: ListenAddress) -> socket.socket:
         raise ListenError(f"cannot listen on {address}: {_explain(exc, address)}") from exc
     sock.setblocking(False)
     return sock
+
+
+def address_of(sock: socket.socket) -> str:
+    """Where a socket listens, the port the system chose included."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
 
 
 def _open_unix(path: str) -> socket.socket:
