@@ -32,7 +32,7 @@ def compiler_flags() -> tuple[list[str], list[str], list[tuple[str, str | None]]
     elif SANITIZE:
         compile_args += ["-O1", "-g"]
     else:
-        compile_args += ["-O2"]
+        compile_args += ["-O3"]
     if SANITIZE:
         sanitize = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
         compile_args += sanitize

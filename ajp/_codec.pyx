@@ -97,6 +97,8 @@ cdef enum:
     METHOD_CODES = 27
     LONGEST_RESPONSE_NAME = 0x9FFF  # 0xA000 and up would read as a code
 
+cdef tuple REQUEST_HEADERS = constants.REQUEST_HEADERS
+cdef tuple RESPONSE_HEADERS = constants.RESPONSE_HEADERS
 cdef dict RESPONSE_CODES = {
     name.lower(): code for code, name in enumerate(constants.RESPONSE_HEADERS) if code
 }
@@ -322,11 +324,11 @@ def encode_forward_request(message, Py_ssize_t max_packet_size=8192):
     line.is_ssl = message.is_ssl
     writer_init(&w, buffer, max_packet_size)
     begin_forward_request(&w, &line)
-    for header in message.headers:
-        _borrow(&name, header[0], "header name")
-        _borrow(&value, header[1], "header value")
+    for key, text in message.headers:
+        _borrow(&name, key, "header name")
+        _borrow(&value, text, "header value")
         if value.ptr == NULL:
-            raise LocalProtocolError(f"header {header[0]!r} has no value")
+            raise LocalProtocolError(f"header {key!r} has no value")
         put_request_header(&w, name.ptr, name.len, value.ptr, value.len)
     end_request_headers(&w)
     if w.err == W_NONE:
@@ -367,7 +369,7 @@ cdef tuple _get_request_headers(Reader* r, Py_ssize_t max_headers, int tolerate)
             has_encoding = True
         if has_length and has_encoding and not tolerate & TOLERATE_LENGTH_AND_ENCODING:
             fail(r, E_CL_TE, at, 0, 0)
-        headers.append((constants.REQUEST_HEADERS[code] if code != 0 else slice_bytes(name), slice_bytes(value)))
+        headers.append((REQUEST_HEADERS[code] if code != 0 else slice_bytes(name), slice_bytes(value)))
     return tuple(headers)
 
 
@@ -693,6 +695,27 @@ def encode_get_body_chunk(Py_ssize_t requested, Py_ssize_t max_packet_size=8192)
     return PyBytes_FromStringAndSize(<const char*>packet, 7)
 
 
+cdef object _decode_send_headers(Reader* r, Py_ssize_t max_headers):
+    """The fields of a SEND_HEADERS; the same reading as `ResponseHead.load`, with objects made."""
+    cdef Slice reason, name, value
+    cdef int status, code
+    cdef Py_ssize_t count = get_response_line(r, &status, &reason, max_headers)
+    cdef Py_ssize_t _index
+    headers = []
+    for _index in range(count):
+        code = get_header_name(r, &name, False, False)
+        get_header_value(r, &value)
+        if r.err != E_NONE:
+            break
+        key = RESPONSE_HEADERS[code] if code != 0 else slice_bytes(name)
+        headers.append((key, slice_bytes(value)))
+    if r.err == E_NONE and r.pos < r.end:
+        fail(r, E_TRAILING, r.pos, 0, r.end - r.pos)
+    if r.err != E_NONE:
+        raise remote_error(r, SEND_HEADERS)
+    return _send_headers(status, slice_bytes(reason), tuple(headers))
+
+
 def decode_from_container(payload, Py_ssize_t max_headers=512):
     """Decode a packet as a web server receives it.
 
@@ -714,7 +737,6 @@ def decode_from_container(payload, Py_ssize_t max_headers=512):
     cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
     cdef Reader r
-    cdef ResponseHead head
     cdef Py_ssize_t number
     reader_init(&r, p, length)
     if length == 0:
@@ -723,9 +745,7 @@ def decode_from_container(payload, Py_ssize_t max_headers=512):
     cdef int kind = p[0]
     message = None
     if kind == SEND_HEADERS:
-        head = ResponseHead.__new__(ResponseHead)
-        head.load(data, 0, length, max_headers)
-        message = _send_headers(head.status, head.reason, head.headers)
+        return _decode_send_headers(&r, max_headers)
     elif kind == SEND_BODY_CHUNK:
         number = chunk_length(p, length, &r)
         if number >= 0:

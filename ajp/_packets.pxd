@@ -119,6 +119,12 @@ cdef inline void body_packet_header(uint8_t* p, Py_ssize_t length) noexcept nogi
     p[5] = <uint8_t>(length & 0xFF)
 
 
+# SEND_HEADERS up to its headers, which get_header_name and get_header_value read.
+cdef Py_ssize_t get_response_line(
+    Reader* r, int* status, Slice* reason, Py_ssize_t max_headers
+) noexcept nogil
+
+
 cdef class ResponseHead:
     """A decoded SEND_HEADERS whose headers still lie in the received bytes."""
 

@@ -31,6 +31,8 @@ cdef enum:
 # --- tables ---------------------------------------------------------------------------------------
 
 cdef uint8_t TOKEN[256]
+# Codes of the request header names of one length, 0 at the end.
+cdef uint8_t REQUEST_CODES[16][4]
 cdef Slice REQUEST_NAMES[15]
 cdef Slice RESPONSE_NAMES[12]
 cdef Slice METHOD_NAMES[28]
@@ -48,7 +50,18 @@ cdef int _fill(Slice* table, tuple names) except -1:
     return 0
 
 
+cdef int _sort_by_length() except -1:
+    cdef int code, place
+    for code in range(1, REQUEST_HEADER_CODES + 1):
+        place = 0
+        while REQUEST_CODES[REQUEST_NAMES[code].len][place] != 0:
+            place += 1
+        REQUEST_CODES[REQUEST_NAMES[code].len][place] = <uint8_t>code
+    return 0
+
+
 _fill(REQUEST_NAMES, _request_names)
+_sort_by_length()
 _fill(RESPONSE_NAMES, _response_names)
 _fill(METHOD_NAMES, _methods)
 for _index in range(256):
@@ -68,13 +81,12 @@ cdef bint is_token(const uint8_t* p, Py_ssize_t length) noexcept nogil:
 
 cdef bint is_header_value(const uint8_t* p, Py_ssize_t length) noexcept nogil:
     """Whether these bytes hold no CR, LF or NUL."""
-    if length <= 0:
-        return True
-    return (
-        memchr(p, 13, <size_t>length) == NULL
-        and memchr(p, 10, <size_t>length) == NULL
-        and memchr(p, 0, <size_t>length) == NULL
-    )
+    # One pass without a branch, which the compiler turns into vector code; three memchr cost more.
+    cdef uint8_t bad = 0
+    cdef Py_ssize_t i
+    for i in range(length):
+        bad |= <uint8_t>((p[i] == 0) | (p[i] == 10) | (p[i] == 13))
+    return bad == 0
 
 
 cdef bint has_line_break(const uint8_t* p, Py_ssize_t length) noexcept nogil:
@@ -105,14 +117,14 @@ cdef int method_code(const uint8_t* p, Py_ssize_t length) noexcept nogil:
 
 cdef int request_header_code(const uint8_t* p, Py_ssize_t length) noexcept nogil:
     """Low byte of the code of a request header name in any case, 0 when it has none."""
-    cdef int code
+    cdef int place = 0, code
     if length < 4 or length > 15:
         return 0
-    for code in range(1, REQUEST_HEADER_CODES + 1):
-        if REQUEST_NAMES[code].len == length and equals_ignoring_case(
-            p, <const char*>REQUEST_NAMES[code].ptr, length
-        ):
+    while REQUEST_CODES[length][place] != 0:
+        code = REQUEST_CODES[length][place]
+        if equals_ignoring_case(p, <const char*>REQUEST_NAMES[code].ptr, length):
             return code
+        place += 1
     return 0
 
 
@@ -301,13 +313,15 @@ cdef void put_request_header(
 
 
 cdef void put_header_value(Writer* w, const uint8_t* value, Py_ssize_t length) noexcept nogil:
-    if has_line_break(value, length):
-        refuse(w, W_LINE_BREAK, w.headers)
+    if not is_header_value(value, length):
+        refuse(w, W_LINE_BREAK if has_line_break(value, length) else W_NUL, w.headers)
         return
-    put_string(w, value, length)
-    if w.err != W_NONE:
-        w.err_header = w.headers
+    if length > 0xFFFE:
+        refuse(w, W_STRING_TOO_LONG, w.headers)
         return
+    put_u16(w, length)
+    put_bytes(w, value, length)
+    put_u8(w, 0)
     w.headers += 1
     if w.headers > 0xFFFF:
         refuse(w, W_COUNT, w.headers - 1)
@@ -425,18 +439,10 @@ cdef class ResponseHead:
         """Check all of a SEND_HEADERS payload at owner[start:start + length]."""
         cdef Reader r
         cdef Slice name, value
-        cdef Py_ssize_t at, _index
+        cdef Py_ssize_t _index
         reader_init(&r, <const uint8_t*>PyBytes_AS_STRING(owner) + start, length)
-        r.pos = 1
         self._owner = owner
-        self.status = get_u16(&r)
-        if r.err == E_NONE and not 100 <= self.status <= 999:
-            fail(&r, E_STATUS, 1, 0, self.status)
-        _get_reason(&r, &self._reason)
-        at = r.pos
-        self._count = get_u16(&r)
-        if self._count > max_headers:
-            fail(&r, E_HEADER_COUNT, at, max_headers, self._count)
+        self._count = get_response_line(&r, &self.status, &self._reason, max_headers)
         self._headers = r
         for _index in range(self._count):
             if r.err != E_NONE:
@@ -484,11 +490,24 @@ cdef class ResponseHead:
         return tuple(pairs)
 
 
-cdef void _get_reason(Reader* r, Slice* reason) noexcept nogil:
-    cdef Py_ssize_t at = r.pos
+cdef Py_ssize_t get_response_line(
+    Reader* r, int* status, Slice* reason, Py_ssize_t max_headers
+) noexcept nogil:
+    """What a SEND_HEADERS says before its headers; returns their number."""
+    cdef Py_ssize_t at, count
+    r.pos = 1
+    status[0] = get_u16(r)
+    if r.err == E_NONE and not 100 <= status[0] <= 999:
+        fail(r, E_STATUS, 1, 0, status[0])
+    at = r.pos
     get_string(r, reason)
     if r.err == E_NONE and has_line_break(reason.ptr, reason.len):
         fail(r, E_HEADER_VALUE, at, 0, 0)
+    at = r.pos
+    count = get_u16(r)
+    if count > max_headers:
+        fail(r, E_HEADER_COUNT, at, max_headers, count)
+    return count
 
 
 cdef Py_ssize_t chunk_length(const uint8_t* p, Py_ssize_t payload_len, Reader* error) noexcept nogil:

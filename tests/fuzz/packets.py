@@ -13,6 +13,7 @@ import argparse
 import mmap
 import os
 import random
+import signal
 import struct
 import sys
 import time
@@ -164,12 +165,14 @@ def watch(workers: list[Worker], board: Board, packets: int) -> None:
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
                 worker.status = os.waitstatus_to_exitcode(status)
+                continue
             case = board.read(worker.number)[0]
             if case != worker.last:
                 worker.last, worker.moved_at = case, now
             elif now - worker.moved_at > STUCK_S:
                 print(f"case {case} takes longer than {STUCK_S:g} s", flush=True)
-                os.kill(worker.pid, 9)
+                os.kill(worker.pid, signal.SIGKILL)
+                worker.moved_at = now
         if now - reported >= REPORT_S:
             reported = now
             done = sum(board.read(worker.number)[1] for worker in workers)
