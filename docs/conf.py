@@ -10,10 +10,9 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "daemon"), str(DOCS / "tools")]
 
+import ajp  # noqa: E402
 from ajpd.config.directives import DIRECTIVES  # noqa: E402
 from ajpd.config.values import Scope  # noqa: E402
-
-import ajp  # noqa: E402
 
 project = "ajp and ajpd"
 author = "the authors of ajp"

@@ -60,7 +60,6 @@ cdef class Exchange(Attempt):
     cdef int _say_continue(self) except -1
     cdef int _abandon(self) except -1
     cdef int _try(self) except -1
-    cdef int _may_retry(self, object reason, object progress) except -1
     cdef int _drop_response(self) except -1
     cdef int _refuse_with(self, int status, object reason, str detail, object progress, object error) except -1
     cdef int _log(self, object reason, object progress, object error) except -1

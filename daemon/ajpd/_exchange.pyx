@@ -40,6 +40,7 @@ from ajp.errors import (
 )
 from ajpd.http.pages import page
 from ajpd.http.uri import BadURI, normalise
+from ajpd.policy import CLIENT_FAULTS, IDEMPOTENT, may_retry
 
 __all__ = ["Exchange"]
 
@@ -61,14 +62,6 @@ cdef enum:
 cdef double HEAD_WAITS = 0.05
 cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 cdef bytes OPTIONS_ALLOWED = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n"
-# RFC 9110 §9.2.2, and the reading methods of WebDAV.
-cdef frozenset IDEMPOTENT = frozenset(
-    (b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"PROPFIND", b"REPORT", b"SEARCH")
-)
-# Nothing of the container was reached, or it went away before it answered.
-cdef frozenset LOST = frozenset(
-    (Reason.RESET_BEFORE_HEADERS, Reason.EOF_BEFORE_HEADERS, Reason.CPING_TIMEOUT)
-)
 
 
 @cython.final
@@ -306,7 +299,13 @@ cdef class Exchange(Attempt):
         self.waiting = False
         if self.answered:
             return
-        if not self.head_written and self._may_retry(reason, progress):
+        if not self.head_written and self.replayable and may_retry(
+            reason,
+            progress,
+            is_idempotent=self.is_idempotent,
+            attempts=self.attempts,
+            limit=self.target.retries,
+        ):
             self._drop_response()
             logger.info(
                 "%s %s worker=%s reason=%s progress=%s error=%s: trying again",
@@ -325,16 +324,6 @@ cdef class Exchange(Attempt):
             return
         self._drop_response()
         self._refuse_with(REASON_STATUS[reason], reason, "", progress, error)
-
-    cdef int _may_retry(self, object reason, object progress) except -1:
-        """Whether one attempt more can do no harm.
-
-        A request whose head left completely may have been executed; only where executing it twice
-        means the same as once does it go out again.
-        """
-        if self.attempts >= self.target.retries or reason not in LOST or not self.replayable:
-            return False
-        return progress == Progress.NOTHING_SENT or self.is_idempotent
 
     cdef int _drop_response(self) except -1:
         self.head_bytes = None
@@ -602,14 +591,3 @@ cdef class Exchange(Attempt):
                 self.attempts,
                 error or "-",
             )
-
-
-cdef frozenset CLIENT_FAULTS = frozenset(
-    (
-        Reason.BAD_REQUEST,
-        Reason.CLIENT_ABORT,
-        Reason.CLIENT_TIMEOUT,
-        Reason.NO_MAPPING,
-        Reason.REQUEST_TOO_LARGE,
-    )
-)

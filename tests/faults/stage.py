@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+
 from ajpd.config.errors import Place
 from ajpd.config.model import Config, ListenAddress, Mount, ServerConfig, WorkerConfig
 from ajpd.process import Process, open_listener
-
 from tests.faults.container import Container
 
 TIMEOUT = 3.0

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import uvloop
-from ajpd._front import Front
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ajpd._front import Front
 from tests.faults.container import Connection, Container, Seen, read_body, whole
 from tests.faults.stage import Stage, as_chunk, eventually, get, post, stage
 

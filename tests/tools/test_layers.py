@@ -44,6 +44,7 @@ AJPD: dict[str, float] = {
     "http._response": 60,
     "http.__init__": 61,
     "config.*": 62,
+    "policy": 60,
     "_service": 63,
     "_forward": 63.1,
     "_exchange": 63.2,

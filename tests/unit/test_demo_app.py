@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from ajpd import demo
-from ajpd.demo import Containers, demo_application, serve_containers
 
 from ajp import AsyncClient, Response, serve
+from ajpd import demo
+from ajpd.demo import Containers, demo_application, serve_containers
 from tests.unit.support import both_loops
 
 

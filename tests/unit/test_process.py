@@ -8,10 +8,10 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from ajpd import process as module
 from ajpd.config.model import ListenAddress
 from ajpd.process import ListenError, Process, open_listener, serve
-
 from tests.faults.container import END, Container, chunk, headers, never, respond, send, wait
 from tests.faults.stage import (
     Broken,

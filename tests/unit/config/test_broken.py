@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ajpd.config import Config, ConfigErrors, load_files, load_toml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from ajpd.config import Config, ConfigErrors, load_files, load_toml
 
 #: (lines of workers.properties, what must be among the errors)
 WORKERS = [

@@ -1,4 +1,5 @@
 import pytest
+
 from ajpd.config.directives import (
     DIRECTIVES,
     WORKER_SCOPES,

@@ -1,4 +1,6 @@
 import pytest
+
+from ajp.errors import AJPError
 from ajpd.config.errors import (
     ConfigError,
     ConfigErrors,
@@ -7,8 +9,6 @@ from ajpd.config.errors import (
     Place,
     suggest,
 )
-
-from ajp.errors import AJPError
 
 
 def test_error_says_place_message_and_hint() -> None:

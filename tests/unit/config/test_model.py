@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+
 from ajpd.config.errors import Place
 from ajpd.config.model import (
     Config,

@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
 from ajpd.config.errors import Findings, Place
 from ajpd.config.properties import (
     MAX_SUBSTITUTIONS,

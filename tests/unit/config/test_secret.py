@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from ajpd.config.secret import MAX_SECRET_LEN, find_secret
 
 ENV = {"AJP_SECRET": "geheim", "EMPTY": ""}

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from ajpd.config.errors import Findings, Place
 from ajpd.config.toml import KeyLocator, TomlFile, Written, read_toml_file
 from ajpd.config.values import Scope

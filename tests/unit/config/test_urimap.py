@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ajpd.config.errors import Findings, Place
 from ajpd.config.model import Mount, MountSource
 from ajpd.config.urimap import Decision, UriMap, parse_rule, read_uri_map, rules_of_worker
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def parse(key: str, value: str) -> tuple[list[Mount], list[str], list[str]]:

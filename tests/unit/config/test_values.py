@@ -1,6 +1,7 @@
 import datetime
 
 import pytest
+
 from ajpd.config.values import (
     BadValue,
     Directive,

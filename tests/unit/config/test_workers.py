@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 
 import pytest
+
 from ajpd.config.errors import Findings, Place
 from ajpd.config.model import WorkerConfig
 from ajpd.config.properties import parse_properties

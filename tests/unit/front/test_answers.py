@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ajpd.config.model import ListenAddress
 
+from ajpd.config.model import ListenAddress
 from tests.faults.container import (
     END,
     FLUSH,

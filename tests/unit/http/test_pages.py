@@ -3,9 +3,9 @@
 from http import HTTPStatus
 
 import pytest
-from ajpd.http.pages import page
 
 from ajp.errors import REASON_STATUS
+from ajpd.http.pages import page
 
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 

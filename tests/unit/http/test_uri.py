@@ -4,9 +4,10 @@ import contextlib
 import re
 
 import pytest
-from ajpd.http.uri import BadURI, NormalisedURI, is_plain, normalise
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ajpd.http.uri import BadURI, NormalisedURI, is_plain, normalise
 
 
 def tomcat(path: bytes) -> bytes | None:
