@@ -12,6 +12,7 @@ Where those disagree, docs/explanation/protocol.md says which one this follows a
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t
 
 from ajp._packets cimport *
@@ -99,9 +100,7 @@ cdef enum:
 
 cdef tuple REQUEST_HEADERS = constants.REQUEST_HEADERS
 cdef tuple RESPONSE_HEADERS = constants.RESPONSE_HEADERS
-cdef dict RESPONSE_CODES = {
-    name.lower(): code for code, name in enumerate(constants.RESPONSE_HEADERS) if code
-}
+cdef tuple METHODS = constants.METHODS
 
 
 # --- framing --------------------------------------------------------------------------------------
@@ -200,38 +199,111 @@ cdef class Splitter:
         raise self._error
 
 
-cdef extern from "Python.h":
-    int PyObject_GenericSetAttr(object o, object name, object value) except -1
+cdef extern from *:
+    """
+    #include <structmember.h>
+
+    /* Where a slot of a class with __slots__ lies in its objects; -1 with an exception set. */
+    static Py_ssize_t ajp_slot_offset(PyObject *type, const char *name)
+    {
+        PyObject *found = PyObject_GetAttrString(type, name);
+        Py_ssize_t offset = -1;
+        if (found == NULL)
+            return -1;
+        if (Py_TYPE(found) == &PyMemberDescr_Type)
+            offset = ((PyMemberDescrObject *)found)->d_member->offset;
+        else
+            PyErr_Format(PyExc_TypeError, "%s is no slot", name);
+        Py_DECREF(found);
+        return offset;
+    }
+
+    #define ajp_slot(object, offset) (*(PyObject **)((char *)(object) + (offset)))
+
+    static inline PyObject *ajp_get_slot(PyObject *object, Py_ssize_t offset)
+    {
+        PyObject *found = ajp_slot(object, offset);
+        if (found == NULL)
+            PyErr_SetString(PyExc_AttributeError, "a field of the message was never set");
+        Py_XINCREF(found);
+        return found;
+    }
+
+    /* Only on a fresh object. */
+    static inline void ajp_set_slot(PyObject *object, Py_ssize_t offset, PyObject *value)
+    {
+        Py_INCREF(value);
+        ajp_slot(object, offset) = value;
+    }
+    """
+    Py_ssize_t ajp_slot_offset(object type, const char* name) except -1
+    object ajp_get_slot(object o, Py_ssize_t offset)
+    void ajp_set_slot(object o, Py_ssize_t offset, object value) noexcept
+    object PyType_GenericAlloc(type t, Py_ssize_t items)
 
 
-cdef object _new = object.__new__
+cdef Py_ssize_t FR_METHOD = ajp_slot_offset(ForwardRequest, "method")
+cdef Py_ssize_t FR_URI = ajp_slot_offset(ForwardRequest, "uri")
+cdef Py_ssize_t FR_PROTOCOL = ajp_slot_offset(ForwardRequest, "protocol")
+cdef Py_ssize_t FR_REMOTE_ADDR = ajp_slot_offset(ForwardRequest, "remote_addr")
+cdef Py_ssize_t FR_REMOTE_HOST = ajp_slot_offset(ForwardRequest, "remote_host")
+cdef Py_ssize_t FR_SERVER_NAME = ajp_slot_offset(ForwardRequest, "server_name")
+cdef Py_ssize_t FR_SERVER_PORT = ajp_slot_offset(ForwardRequest, "server_port")
+cdef Py_ssize_t FR_IS_SSL = ajp_slot_offset(ForwardRequest, "is_ssl")
+cdef Py_ssize_t FR_HEADERS = ajp_slot_offset(ForwardRequest, "headers")
+cdef Py_ssize_t FR_ATTRIBUTES = ajp_slot_offset(ForwardRequest, "attributes")
+cdef Py_ssize_t SH_STATUS = ajp_slot_offset(SendHeaders, "status")
+cdef Py_ssize_t SH_REASON = ajp_slot_offset(SendHeaders, "reason")
+cdef Py_ssize_t SH_HEADERS = ajp_slot_offset(SendHeaders, "headers")
+cdef Py_ssize_t RB_DATA = ajp_slot_offset(RequestBody, "data")
+cdef Py_ssize_t SC_DATA = ajp_slot_offset(SendBodyChunk, "data")
+cdef type _RequestBody = RequestBody
+cdef type _SendBodyChunk = SendBodyChunk
+cdef type _ForwardRequest = ForwardRequest
+cdef type _SendHeaders = SendHeaders
 
 
 cdef inline object _forward_request(
     object method, object uri, object protocol, object remote_addr, object remote_host,
     object server_name, object server_port, object is_ssl, object headers, object attributes
 ):
-    """A ForwardRequest; past the frozen dataclass's own __init__, which costs four times as much."""
-    message = _new(ForwardRequest)
-    PyObject_GenericSetAttr(message, "method", method)
-    PyObject_GenericSetAttr(message, "uri", uri)
-    PyObject_GenericSetAttr(message, "protocol", protocol)
-    PyObject_GenericSetAttr(message, "remote_addr", remote_addr)
-    PyObject_GenericSetAttr(message, "remote_host", remote_host)
-    PyObject_GenericSetAttr(message, "server_name", server_name)
-    PyObject_GenericSetAttr(message, "server_port", server_port)
-    PyObject_GenericSetAttr(message, "is_ssl", is_ssl)
-    PyObject_GenericSetAttr(message, "headers", headers)
-    PyObject_GenericSetAttr(message, "attributes", attributes)
+    """A ForwardRequest; past the frozen dataclass's own __init__, which costs ten times as much."""
+    message = PyType_GenericAlloc(_ForwardRequest, 0)
+    ajp_set_slot(message, FR_METHOD, method)
+    ajp_set_slot(message, FR_URI, uri)
+    ajp_set_slot(message, FR_PROTOCOL, protocol)
+    ajp_set_slot(message, FR_REMOTE_ADDR, remote_addr)
+    ajp_set_slot(message, FR_REMOTE_HOST, remote_host)
+    ajp_set_slot(message, FR_SERVER_NAME, server_name)
+    ajp_set_slot(message, FR_SERVER_PORT, server_port)
+    ajp_set_slot(message, FR_IS_SSL, is_ssl)
+    ajp_set_slot(message, FR_HEADERS, headers)
+    ajp_set_slot(message, FR_ATTRIBUTES, attributes)
     return message
+
+
+cdef inline object _body(type kind, Py_ssize_t offset, object data):
+    """A RequestBody or SendBodyChunk."""
+    message = PyType_GenericAlloc(kind, 0)
+    ajp_set_slot(message, offset, data)
+    return message
+
+
+cdef object _new_tuple = tuple.__new__
+cdef object _key_size_code = AttributeCode.SSL_KEY_SIZE
+
+
+cdef inline object _attribute(object code, object value, object name):
+    """An Attribute; past the __new__ of named tuples, which is Python."""
+    return _new_tuple(Attribute, (code, value, name))
 
 
 cdef inline object _send_headers(object status, object reason, object headers):
     """A SendHeaders, made the same way."""
-    message = _new(SendHeaders)
-    PyObject_GenericSetAttr(message, "status", status)
-    PyObject_GenericSetAttr(message, "reason", reason)
-    PyObject_GenericSetAttr(message, "headers", headers)
+    message = PyType_GenericAlloc(_SendHeaders, 0)
+    ajp_set_slot(message, SH_STATUS, status)
+    ajp_set_slot(message, SH_REASON, reason)
+    ajp_set_slot(message, SH_HEADERS, headers)
     return message
 
 
@@ -256,22 +328,26 @@ cdef int _put_attributes(Writer* w, Slice method, bint stored, object attributes
     cdef Slice value, name
     cdef int code
     for attribute in attributes:
-        code = attribute.code
+        if type(attribute) is not Attribute:
+            raise TypeError(f"expected an Attribute, not {type(attribute).__name__}")
+        number = <object>PyTuple_GET_ITEM(attribute, 0)
+        entry = <object>PyTuple_GET_ITEM(attribute, 1)
+        code = number
         if stored and code == ATTR_REQ_ATTRIBUTE:
             put_attribute(w, ATTR_STORED_METHOD, method.ptr, method.len)
             stored = False
         if code == ATTR_SSL_KEY_SIZE:
-            if type(attribute.value) is not int or not 0 <= attribute.value <= 0xFFFF:
-                raise LocalProtocolError(f"ssl_key_size must be 0-65535, not {attribute.value!r}")
-            put_key_size(w, attribute.value)
+            if type(entry) is not int or not 0 <= entry <= 0xFFFF:
+                raise LocalProtocolError(f"ssl_key_size must be 0-65535, not {entry!r}")
+            put_key_size(w, entry)
         elif code == ATTR_REQ_ATTRIBUTE:
             if not attribute.name:
                 raise LocalProtocolError("a request attribute needs a name")
             _borrow(&name, attribute.name, "attribute name")
-            _borrow(&value, attribute.value, "attribute value")
+            _borrow(&value, entry, "attribute value")
             put_request_attribute(w, name.ptr, name.len, value.ptr, value.len)
         elif 1 <= code <= 12:
-            _borrow(&value, attribute.value, f"attribute {code}")
+            _borrow(&value, entry, "attribute value")
             put_attribute(w, <uint8_t>code, value.ptr, value.len)
         else:
             raise LocalProtocolError(f"attribute code {code} cannot be sent; expected 1-12")
@@ -308,23 +384,38 @@ def encode_forward_request(message, Py_ssize_t max_packet_size=8192):
     cdef RequestLine line
     cdef Slice name, value
     check_packet_size(max_packet_size)
-    _borrow(&line.method, message.method, "method")
-    _borrow(&line.protocol, message.protocol, "protocol")
-    _borrow(&line.uri, message.uri, "uri")
-    _borrow(&line.remote_addr, message.remote_addr, "remote_addr")
-    _borrow(&line.remote_host, message.remote_host, "remote_host")
-    _borrow(&line.server_name, message.server_name, "server_name")
+    if type(message) is not ForwardRequest:
+        raise TypeError(f"expected a ForwardRequest, not {type(message).__name__}")
+    method = ajp_get_slot(message, FR_METHOD)
+    uri = ajp_get_slot(message, FR_URI)
+    protocol = ajp_get_slot(message, FR_PROTOCOL)
+    remote_addr = ajp_get_slot(message, FR_REMOTE_ADDR)
+    remote_host = ajp_get_slot(message, FR_REMOTE_HOST)
+    server_name = ajp_get_slot(message, FR_SERVER_NAME)
+    headers = ajp_get_slot(message, FR_HEADERS)
+    _borrow(&line.method, method, "method")
+    _borrow(&line.protocol, protocol, "protocol")
+    _borrow(&line.uri, uri, "uri")
+    _borrow(&line.remote_addr, remote_addr, "remote_addr")
+    _borrow(&line.remote_host, remote_host, "remote_host")
+    _borrow(&line.server_name, server_name, "server_name")
     if line.method.ptr == NULL or not is_token(line.method.ptr, line.method.len):
-        raise LocalProtocolError(f"method {message.method!r} is not a token")
+        raise LocalProtocolError(f"method {method!r} is not a token")
     if line.uri.len == 0:
         raise LocalProtocolError("uri is empty")
-    if not 0 <= message.server_port <= 0xFFFF:
-        raise LocalProtocolError(f"server_port must be 0-65535, not {message.server_port}")
-    line.server_port = message.server_port
-    line.is_ssl = message.is_ssl
+    port = ajp_get_slot(message, FR_SERVER_PORT)
+    if not 0 <= port <= 0xFFFF:
+        raise LocalProtocolError(f"server_port must be 0-65535, not {port}")
+    line.server_port = port
+    line.is_ssl = ajp_get_slot(message, FR_IS_SSL)
     writer_init(&w, buffer, max_packet_size)
     begin_forward_request(&w, &line)
-    for key, text in message.headers:
+    for header in headers:
+        if type(header) is tuple and PyTuple_GET_SIZE(header) == 2:
+            key = <object>PyTuple_GET_ITEM(header, 0)
+            text = <object>PyTuple_GET_ITEM(header, 1)
+        else:
+            key, text = header
         _borrow(&name, key, "header name")
         _borrow(&value, text, "header value")
         if value.ptr == NULL:
@@ -332,10 +423,10 @@ def encode_forward_request(message, Py_ssize_t max_packet_size=8192):
         put_request_header(&w, name.ptr, name.len, value.ptr, value.len)
     end_request_headers(&w)
     if w.err == W_NONE:
-        stored = method_code(line.method.ptr, line.method.len) == STORED_METHOD
-        _put_attributes(&w, line.method, stored, message.attributes)
+        stored = buffer[5] == STORED_METHOD
+        _put_attributes(&w, line.method, stored, ajp_get_slot(message, FR_ATTRIBUTES))
         end_forward_request(&w)
-    check_written(&w, max_packet_size, "FORWARD_REQUEST", message.headers)
+    check_written(&w, max_packet_size, "FORWARD_REQUEST", headers)
     return PyBytes_FromStringAndSize(<const char*>buffer, w.pos)
 
 
@@ -369,7 +460,8 @@ cdef tuple _get_request_headers(Reader* r, Py_ssize_t max_headers, int tolerate)
             has_encoding = True
         if has_length and has_encoding and not tolerate & TOLERATE_LENGTH_AND_ENCODING:
             fail(r, E_CL_TE, at, 0, 0)
-        headers.append((REQUEST_HEADERS[code] if code != 0 else slice_bytes(name), slice_bytes(value)))
+        key = REQUEST_HEADERS[code] if code != 0 else slice_bytes(name)
+        headers.append((key, slice_bytes(value)))
     return tuple(headers)
 
 
@@ -422,7 +514,7 @@ cdef object _get_attributes(Reader* r, int tolerate, Slice* stored_method):
                 break
             seen |= 1 << code
         if code == ATTR_SSL_KEY_SIZE:
-            attributes.append(Attribute(AttributeCode.SSL_KEY_SIZE, _get_key_size(r)))
+            attributes.append(_attribute(_key_size_code, _get_key_size(r), None))
             continue
         name.ptr = NULL
         name.len = 0
@@ -436,7 +528,9 @@ cdef object _get_attributes(Reader* r, int tolerate, Slice* stored_method):
         if code == ATTR_STORED_METHOD:
             stored_method[0] = value
         else:
-            attributes.append(Attribute(ATTRIBUTE_CODES[code], slice_bytes(value), slice_bytes(name)))
+            attributes.append(
+                _attribute(ATTRIBUTE_CODES[code], slice_bytes(value), slice_bytes(name))
+            )
     return tuple(attributes)
 
 
@@ -477,7 +571,7 @@ cdef object _decode_forward_request(Reader* r, Py_ssize_t max_headers, int toler
     if r.err != E_NONE:
         raise remote_error(r, FORWARD_REQUEST)
     return _forward_request(
-        slice_bytes(stored) if code == STORED_METHOD else constants.METHODS[code],
+        slice_bytes(stored) if code == STORED_METHOD else METHODS[code],
         slice_bytes(uri) or b"",
         slice_bytes(protocol),
         slice_bytes(remote_addr),
@@ -509,11 +603,12 @@ def decode_from_web_server(payload, Py_ssize_t max_headers=512, int tolerate=0):
         ajpv13a "Forward Request Packet Structure". Differs: unknown attribute codes are refused;
         Tomcat skips the code byte alone and reads the value as codes.
     """
-    cdef const uint8_t[::1] view = payload
-    cdef Py_ssize_t length = view.shape[0]
+    cdef bytes data = payload if type(payload) is bytes else bytes(memoryview(payload))
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
     cdef Reader r
     cdef int kind = -1
-    reader_init(&r, &view[0] if length > 0 else NULL, length)
+    reader_init(&r, p, length)
     if length == 0:
         fail(&r, E_EMPTY, 0, 1, 0)
         raise remote_error(&r, kind)
@@ -572,19 +667,20 @@ def decode_request_body(payload, bint strict=False):
     Raises:
         RemoteProtocolError: inner length missing or larger than the payload.
     """
-    cdef const uint8_t[::1] view = payload
-    cdef Py_ssize_t length = view.shape[0]
+    cdef bytes data = payload if type(payload) is bytes else bytes(memoryview(payload))
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t inner
     cdef Reader r
     if length == 0:
         return RequestBody()
-    reader_init(&r, &view[0], length)
+    reader_init(&r, p, length)
     inner = get_u16(&r)
     if r.err == E_NONE and (inner > length - 2 or (strict and inner != length - 2)):
         fail(&r, E_BODY_LEN, 0, length - 2, inner)
     if r.err != E_NONE:
         raise remote_error(&r, -1)
-    return RequestBody(PyBytes_FromStringAndSize(<const char*>r.base + 2, inner))
+    return _body(_RequestBody, RB_DATA, PyBytes_FromStringAndSize(<const char*>r.base + 2, inner))
 
 
 # --- container to web server ----------------------------------------------------------------------
@@ -605,38 +701,49 @@ def encode_send_headers(message, Py_ssize_t max_packet_size=8192):
     cdef uint8_t buffer[LARGEST_PACKET]
     cdef Writer w
     cdef Slice name, value
+    cdef int code
     check_packet_size(max_packet_size)
-    if not 200 <= message.status <= 999:
-        raise LocalProtocolError(f"status must be 200-999, not {message.status}")
-    _borrow(&value, message.reason, "reason")
+    if type(message) is not SendHeaders:
+        raise TypeError(f"expected SendHeaders, not {type(message).__name__}")
+    status = ajp_get_slot(message, SH_STATUS)
+    reason = ajp_get_slot(message, SH_REASON)
+    headers = ajp_get_slot(message, SH_HEADERS)
+    if not 200 <= status <= 999:
+        raise LocalProtocolError(f"status must be 200-999, not {status}")
+    _borrow(&value, reason, "reason")
     if has_line_break(value.ptr, value.len):
         raise LocalProtocolError("reason holds CR or LF")
     writer_init(&w, buffer, max_packet_size)
     put_u16(&w, MAGIC_FROM_CONTAINER_U16)
     put_u16(&w, 0)
     put_u8(&w, SEND_HEADERS)
-    put_u16(&w, message.status)
+    put_u16(&w, status)
     put_string(&w, value.ptr, value.len)
-    put_u16(&w, len(message.headers))
-    for header in message.headers:
-        _borrow(&name, header[0], "header name")
-        _borrow(&value, header[1], "header value")
+    put_u16(&w, len(headers))
+    for header in headers:
+        if type(header) is tuple and PyTuple_GET_SIZE(header) == 2:
+            key = <object>PyTuple_GET_ITEM(header, 0)
+            text = <object>PyTuple_GET_ITEM(header, 1)
+        else:
+            key, text = header
+        _borrow(&name, key, "header name")
+        _borrow(&value, text, "header value")
         if value.ptr == NULL:
-            raise LocalProtocolError(f"header {header[0]!r} has no value")
-        code = RESPONSE_CODES.get(header[0].lower())
-        if not is_token(name.ptr, name.len):
+            raise LocalProtocolError(f"header {key!r} has no value")
+        code = response_header_code(name.ptr, name.len)
+        if code != 0:
+            put_u16(&w, 0xA000 | code)
+        elif not is_token(name.ptr, name.len):
             refuse(&w, W_NOT_TOKEN, w.headers)
-        elif code is not None:
-            put_u16(&w, 0xA000 | <int>code)
         elif name.len > LONGEST_RESPONSE_NAME:
             refuse(&w, W_NAME_TOO_LONG, w.headers)
         else:
-            put_string(&w, name.ptr, name.len)
+            put_text(&w, name.ptr, name.len)
         if w.err == W_NONE:
             put_header_value(&w, value.ptr, value.len)
         if w.err != W_NONE:
             break
-    check_written(&w, max_packet_size, "SEND_HEADERS", message.headers)
+    check_written(&w, max_packet_size, "SEND_HEADERS", headers)
     store_u16(buffer + 2, w.pos - PACKET_HEADER)
     return PyBytes_FromStringAndSize(<const char*>buffer, w.pos)
 
@@ -733,7 +840,7 @@ def decode_from_container(payload, Py_ssize_t max_headers=512):
         ajpv13a "Response Packet Structure". Reads a body chunk with and without trailing NUL, and
         an END_RESPONSE flag other than 0 and 1 as 0.
     """
-    cdef bytes data = payload if type(payload) is bytes else bytes(payload)
+    cdef bytes data = payload if type(payload) is bytes else bytes(memoryview(payload))
     cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
     cdef Reader r
@@ -749,7 +856,7 @@ def decode_from_container(payload, Py_ssize_t max_headers=512):
     elif kind == SEND_BODY_CHUNK:
         number = chunk_length(p, length, &r)
         if number >= 0:
-            message = SendBodyChunk(PyBytes_FromStringAndSize(<const char*>p + 3, number))
+            return _body(_SendBodyChunk, SC_DATA, PyBytes_FromStringAndSize(<const char*>p + 3, number))
     elif kind == END_RESPONSE:
         number = end_response_reuse(p, length, &r)
         message = EndResponse(number == 1)

@@ -496,6 +496,9 @@ cdef class Endpoint(Timed):
             elif length > 1:
                 fail(&error, E_TRAILING, 1, 0, length - 1)
                 self._broken(remote_error(&error, kind))
+            elif pos + length < PyBytes_GET_SIZE(data):
+                # It would be taken for the answer to a request that has not left yet.
+                self._out_of_order(kind, "bytes behind it")
             else:
                 self._pong()
         elif kind == END_RESPONSE:

@@ -72,6 +72,7 @@ cdef bint equals_ignoring_case(
 ) noexcept nogil
 # Low byte of the code of a request header name in any case, 0 when it has none.
 cdef int request_header_code(const uint8_t* p, Py_ssize_t length) noexcept nogil
+cdef int response_header_code(const uint8_t* p, Py_ssize_t length) noexcept nogil
 # 1*DIGIT up to 2^63-1, or -1.
 cdef int64_t parse_length(const uint8_t* p, Py_ssize_t length) noexcept nogil
 cdef void begin_forward_request(Writer* w, const RequestLine* line) noexcept nogil

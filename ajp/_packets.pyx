@@ -31,8 +31,10 @@ cdef enum:
 # --- tables ---------------------------------------------------------------------------------------
 
 cdef uint8_t TOKEN[256]
-# Codes of the request header names of one length, 0 at the end.
+cdef uint8_t LOWER[256]
+# Codes of the header names of each length; 0 ends a row.
 cdef uint8_t REQUEST_CODES[16][4]
+cdef uint8_t RESPONSE_CODES[17][4]
 cdef Slice REQUEST_NAMES[15]
 cdef Slice RESPONSE_NAMES[12]
 cdef Slice METHOD_NAMES[28]
@@ -50,22 +52,28 @@ cdef int _fill(Slice* table, tuple names) except -1:
     return 0
 
 
-cdef int _sort_by_length() except -1:
-    cdef int code, place
-    for code in range(1, REQUEST_HEADER_CODES + 1):
-        place = 0
-        while REQUEST_CODES[REQUEST_NAMES[code].len][place] != 0:
-            place += 1
-        REQUEST_CODES[REQUEST_NAMES[code].len][place] = <uint8_t>code
-    return 0
-
-
 _fill(REQUEST_NAMES, _request_names)
-_sort_by_length()
 _fill(RESPONSE_NAMES, _response_names)
 _fill(METHOD_NAMES, _methods)
 for _index in range(256):
     TOKEN[_index] = 1 if bytes([_index]).isalnum() or _index in b"!#$%&'*+-.^_`|~" else 0
+    LOWER[_index] = <uint8_t>bytes([_index]).lower()[0]
+
+
+cdef int _fill_codes(uint8_t (*rows)[4], tuple names) except -1:
+    cdef Py_ssize_t code
+    cdef int at
+    for code in range(1, len(names)):
+        at = 0
+        while rows[len(names[code])][at] != 0:
+            at += 1
+        assert at < 3
+        rows[len(names[code])][at] = <uint8_t>code
+    return 0
+
+
+_fill_codes(REQUEST_CODES, _request_names)
+_fill_codes(RESPONSE_CODES, _response_names)
 
 
 cdef bint is_token(const uint8_t* p, Py_ssize_t length) noexcept nogil:
@@ -81,16 +89,17 @@ cdef bint is_token(const uint8_t* p, Py_ssize_t length) noexcept nogil:
 
 cdef bint is_header_value(const uint8_t* p, Py_ssize_t length) noexcept nogil:
     """Whether these bytes hold no CR, LF or NUL."""
-    # One pass without a branch, which the compiler turns into vector code; three memchr cost more.
-    cdef uint8_t bad = 0
-    cdef Py_ssize_t i
-    for i in range(length):
-        bad |= <uint8_t>((p[i] == 0) | (p[i] == 10) | (p[i] == 13))
-    return bad == 0
+    if not has_control(p, length):
+        return True
+    return (
+        memchr(p, 13, <size_t>length) == NULL
+        and memchr(p, 10, <size_t>length) == NULL
+        and memchr(p, 0, <size_t>length) == NULL
+    )
 
 
 cdef bint has_line_break(const uint8_t* p, Py_ssize_t length) noexcept nogil:
-    return length > 0 and (
+    return has_control(p, length) and (
         memchr(p, 13, <size_t>length) != NULL or memchr(p, 10, <size_t>length) != NULL
     )
 
@@ -98,10 +107,18 @@ cdef bint has_line_break(const uint8_t* p, Py_ssize_t length) noexcept nogil:
 cdef bint equals_ignoring_case(
     const uint8_t* p, const char* lower, Py_ssize_t length
 ) noexcept nogil:
-    """Whether a token equals a lower-case name of the same length."""
+    """Whether these bytes equal a lower-case name of the same length."""
     cdef Py_ssize_t i
     for i in range(length):
-        if (p[i] | 0x20) != <uint8_t>lower[i]:
+        if LOWER[p[i]] != <uint8_t>lower[i]:
+            return False
+    return True
+
+
+cdef inline bint _is_name(const uint8_t* p, const Slice* name) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(name.len):
+        if LOWER[p[i]] != LOWER[name.ptr[i]]:
             return False
     return True
 
@@ -117,14 +134,27 @@ cdef int method_code(const uint8_t* p, Py_ssize_t length) noexcept nogil:
 
 cdef int request_header_code(const uint8_t* p, Py_ssize_t length) noexcept nogil:
     """Low byte of the code of a request header name in any case, 0 when it has none."""
-    cdef int place = 0, code
-    if length < 4 or length > 15:
+    cdef const uint8_t* code
+    if length > 15:
         return 0
-    while REQUEST_CODES[length][place] != 0:
-        code = REQUEST_CODES[length][place]
-        if equals_ignoring_case(p, <const char*>REQUEST_NAMES[code].ptr, length):
-            return code
-        place += 1
+    code = REQUEST_CODES[length]
+    while code[0] != 0:
+        if _is_name(p, &REQUEST_NAMES[code[0]]):
+            return code[0]
+        code += 1
+    return 0
+
+
+cdef int response_header_code(const uint8_t* p, Py_ssize_t length) noexcept nogil:
+    """Low byte of the code of a response header name in any case, 0 when it has none."""
+    cdef const uint8_t* code
+    if length > 16:
+        return 0
+    code = RESPONSE_CODES[length]
+    while code[0] != 0:
+        if _is_name(p, &RESPONSE_NAMES[code[0]]):
+            return code[0]
+        code += 1
     return 0
 
 
@@ -288,10 +318,10 @@ cdef void put_request_header(
     cdef int code
     if w.err != W_NONE:
         return
-    if not is_token(name, name_len):
+    code = request_header_code(name, name_len)
+    if code == 0 and not is_token(name, name_len):
         refuse(w, W_NOT_TOKEN, w.headers)
         return
-    code = request_header_code(name, name_len)
     if code == CONTENT_LENGTH_CODE:
         if w.framing & 1 or parse_length(value, value_len) < 0:
             refuse(w, W_LENGTH, w.headers)
@@ -308,7 +338,7 @@ cdef void put_request_header(
         refuse(w, W_NAME_TOO_LONG, w.headers)
         return
     else:
-        put_string(w, name, name_len)
+        put_text(w, name, name_len)
     put_header_value(w, value, value_len)
 
 
@@ -319,9 +349,7 @@ cdef void put_header_value(Writer* w, const uint8_t* value, Py_ssize_t length) n
     if length > 0xFFFE:
         refuse(w, W_STRING_TOO_LONG, w.headers)
         return
-    put_u16(w, length)
-    put_bytes(w, value, length)
-    put_u8(w, 0)
+    put_text(w, value, length)
     w.headers += 1
     if w.headers > 0xFFFF:
         refuse(w, W_COUNT, w.headers - 1)
@@ -418,6 +446,16 @@ cdef int get_header_name(Reader* r, Slice* name, bint request, bint any_name) no
 
 cdef void get_header_value(Reader* r, Slice* value) noexcept nogil:
     cdef Py_ssize_t at = r.pos
+    cdef Py_ssize_t length
+    cdef const uint8_t* p = r.base + at + 2
+    if r.end - at >= 3:
+        length = load_u16(p - 2)
+        # Most values: whole, and looked through once for all that may not be in them.
+        if length <= r.end - at - 3 and p[length] == 0 and not has_control(p, length):
+            value.ptr = p
+            value.len = length
+            r.pos = at + length + 3
+            return
     get_string(r, value)
     if r.err == E_NONE and (value.ptr == NULL or has_line_break(value.ptr, value.len)):
         fail(r, E_HEADER_VALUE, at, 0, 0)

@@ -4,7 +4,7 @@ Inline structs and functions, all noexcept nogil; nothing here knows a packet ty
 end sets the reader's error once and yields zeros from then on, so a decoder tests `err` at its end.
 """
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 cdef enum WireError:
@@ -110,6 +110,28 @@ cdef inline uint16_t get_u16(Reader* r) noexcept nogil:
     return value
 
 
+cdef inline bint has_control(const uint8_t* p, Py_ssize_t length) noexcept nogil:
+    """Whether some byte is below 14: if none is, there is no CR, LF or NUL. Eight at a time."""
+    cdef uint64_t word
+    cdef Py_ssize_t i = 0
+    if length >= 8:
+        while i <= length - 8:
+            memcpy(&word, p + i, 8)
+            if (word - <uint64_t>0x0E0E0E0E0E0E0E0E) & ~word & <uint64_t>0x8080808080808080:
+                return True
+            i += 8
+        if i == length:
+            return False
+        # The last eight, some of them again.
+        memcpy(&word, p + length - 8, 8)
+        return ((word - <uint64_t>0x0E0E0E0E0E0E0E0E) & ~word & <uint64_t>0x8080808080808080) != 0
+    while i < length:
+        if p[i] < 14:
+            return True
+        i += 1
+    return False
+
+
 cdef inline void get_string_body(Reader* r, Py_ssize_t length, Slice* out) noexcept nogil:
     """The bytes and the NUL of a string whose length was just read."""
     cdef const uint8_t* p = r.base + r.pos
@@ -124,7 +146,7 @@ cdef inline void get_string_body(Reader* r, Py_ssize_t length, Slice* out) noexc
     if p[length] != 0:
         fail(r, E_STRING_NUL, r.pos + length, 0, p[length])
         return
-    if length > 0:
+    if has_control(p, length):
         nul = <const uint8_t*>memchr(p, 0, <size_t>length)
         if nul != NULL:
             fail(r, E_STRING_EMBEDDED_NUL, r.pos + (nul - p), 0, nul - p)
@@ -204,6 +226,16 @@ cdef inline void put_bytes(Writer* w, const uint8_t* p, Py_ssize_t length) noexc
     w.pos += length
 
 
+cdef inline void put_text(Writer* w, const uint8_t* p, Py_ssize_t length) noexcept nogil:
+    """Length, bytes, NUL; of bytes that were looked through."""
+    cdef uint8_t* to = w.buf + w.pos
+    if w.pos + length + 3 <= w.cap:
+        store_u16(to, length)
+        memcpy(to + 2, p, <size_t>length)
+        to[length + 2] = 0
+    w.pos += length + 3
+
+
 cdef inline void put_string(Writer* w, const uint8_t* p, Py_ssize_t length) noexcept nogil:
     """Length, bytes, NUL; a NULL pointer writes the null string."""
     if p == NULL:
@@ -213,8 +245,6 @@ cdef inline void put_string(Writer* w, const uint8_t* p, Py_ssize_t length) noex
         refuse(w, W_STRING_TOO_LONG, -1)
         w.pos += length + 3
         return
-    if length > 0 and memchr(p, 0, <size_t>length) != NULL:
+    if has_control(p, length) and memchr(p, 0, <size_t>length) != NULL:
         refuse(w, W_NUL, -1)
-    put_u16(w, length)
-    put_bytes(w, p, length)
-    put_u8(w, 0)
+    put_text(w, p, length)
