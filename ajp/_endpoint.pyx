@@ -36,6 +36,8 @@ from ajp._packets cimport (
 from ajp._wheel cimport Timed, Wheel
 from ajp._wire cimport E_EMPTY, E_TRAILING, E_TYPE, Reader, fail, reader_init
 
+import logging
+
 from ajp._codec import CPING, END_OF_BODY
 from ajp.errors import (
     CPingTimeout,
@@ -49,6 +51,8 @@ from ajp.errors import (
 
 
 __all__ = ["STATE_NAMES", "Attempt", "Endpoint"]
+
+logger = logging.getLogger("ajp.endpoint")
 
 
 cdef object EOF_BEFORE_HEADERS = Reason.EOF_BEFORE_HEADERS
@@ -554,6 +558,8 @@ cdef class Endpoint(Timed):
             self.idle_since = monotonic()
             self._owner.endpoint_released(self)
         else:
+            if reuse and not clean:
+                logger.warning("%s: bytes behind END_RESPONSE; the connection is closed", self.name)
             self.state = EP_CLOSED
             self._transport.close()
         attempt.on_end()

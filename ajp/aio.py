@@ -24,6 +24,7 @@ from .request import (
     RequestOptions,
     Response,
     build_request,
+    check_limits,
     failure,
     known_length,
     parse_address,
@@ -304,6 +305,16 @@ class AsyncClient:
         idle_timeout: float | None = None,
         max_packet_size: int = constants.DEFAULT_PACKET_SIZE,
     ) -> None:
+        check_limits(
+            max_packet_size,
+            pool_size,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+            acquire_timeout=acquire_timeout,
+            ping_timeout=ping_timeout,
+            idle_timeout=idle_timeout,
+        )
         host, port = parse_address(address)
         self.timeout = timeout
         self._settings = WorkerSettings(

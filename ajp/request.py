@@ -194,12 +194,33 @@ def parse_address(address: str) -> tuple[str, int]:
         return UNIX_PREFIX + address, 0
     if address.startswith(UNIX_PREFIX):
         return address, 0
-    parts = urlsplit(address if "://" in address else f"ajp://{address}")
+    try:
+        parts = urlsplit(address if "://" in address else f"ajp://{address}")
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError(f"address {address!r}: {exc}") from exc
+    if port == 0:
+        raise ValueError(f"address {address!r}: port 0 is no port to connect to")
     if parts.scheme != "ajp" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError(f"address {address!r}: expected ajp://host:port or unix:/path")
     if parts.username is not None:
         raise ValueError("address: AJP knows no user; a secret is given as secret=")
-    return parts.hostname, parts.port or DEFAULT_PORT
+    return parts.hostname, port or DEFAULT_PORT
+
+
+def check_limits(max_packet_size: int, pool_size: int, **seconds: float | None) -> None:
+    """Refuse what no client can work with, by the name of the argument.
+
+    Raises:
+        ValueError: one of them is out of its range.
+    """
+    if not constants.MIN_PACKET_SIZE <= max_packet_size <= constants.MAX_PACKET_SIZE:
+        raise ValueError(f"max_packet_size must be 8192-65536 bytes, not {max_packet_size}")
+    if pool_size < 1:
+        raise ValueError(f"pool_size must be at least 1, not {pool_size}")
+    for name, value in seconds.items():
+        if value is not None and value < 0:
+            raise ValueError(f"{name} must not be negative, and is {value:g} seconds")
 
 
 def known_length(content: object) -> int | None:

@@ -30,6 +30,7 @@ from .request import (
     RequestOptions,
     Response,
     build_request,
+    check_limits,
     known_length,
     parse_address,
     reason_text,
@@ -193,6 +194,16 @@ class Client:
         idle_timeout: float | None = None,
         max_packet_size: int = constants.DEFAULT_PACKET_SIZE,
     ) -> None:
+        check_limits(
+            max_packet_size,
+            pool_size,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+            acquire_timeout=acquire_timeout,
+            ping_timeout=ping_timeout,
+            idle_timeout=idle_timeout,
+        )
         self._host, self._port = parse_address(address)
         self._address = address
         self._secret = secret.encode() if isinstance(secret, str) else secret

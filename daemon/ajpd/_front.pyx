@@ -13,6 +13,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr
 
 from ajp._clock cimport monotonic
+from ajp._packets cimport is_token
 from ajpd._exchange cimport Exchange
 from ajpd._service cimport ClientSide, Service
 from ajpd.http._request cimport HEAD_INCOMPLETE, HEAD_MALFORMED, RequestHead, head_length
@@ -41,6 +42,7 @@ cdef enum:
     BODY_TIMER
     SEND_TIMER
     IDLE_TIMER
+    HALF_TIMER
     LINGER_TIMER
 
 # Seconds a client may go on sending after the last answer.
@@ -125,6 +127,8 @@ cdef class Front(ClientSide):
         if not self.exchange.body_complete:
             self._lose_exchange(Reason.CLIENT_ABORT, "the client closed the connection")
             return False
+        # It may have gone for good: no way to tell, so the answer has to come in bounded time.
+        self._watch()
         return True
 
     def connection_lost(self, error):
@@ -161,6 +165,11 @@ cdef class Front(ClientSide):
             return
         self.timer = NO_TIMER
         if self.lingering or self.closing:
+            self.abort()
+        elif self.half_closed and self.exchange is not None and not self.exchange.answered:
+            self._lose_exchange(
+                Reason.CLIENT_ABORT, "the client closed its side and the answer took too long"
+            )
             self.abort()
         elif self.write_paused:
             self._lose_exchange(Reason.CLIENT_TIMEOUT, "the client did not take its answer in time")
@@ -242,6 +251,10 @@ cdef class Front(ClientSide):
                 return 0
         if available == start:
             return start
+        if p[start] != 13 and not is_token(p + start, 1):
+            # Whatever it is, waiting for the rest of it would not make it a request.
+            self._refuse(400, Reason.BAD_REQUEST, "this port speaks HTTP without TLS")
+            return 0
         if self.line < start:
             self.line = start
         length = head_length(p, available, &self.line)
@@ -331,6 +344,8 @@ cdef class Front(ClientSide):
         elif self.exchange is not None:
             if self.exchange.answered:
                 timer, wait = LINGER_TIMER, LINGER
+            elif self.half_closed:
+                timer, wait = HALF_TIMER, self.service.send_timeout
             elif self.exchange.wants_body() and not self.read_paused:
                 timer, wait = BODY_TIMER, self.service.body_timeout
         elif self.input is not None or self.fresh:

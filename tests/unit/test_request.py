@@ -1,5 +1,6 @@
 """Values of the clients: URLs, headers, lengths, responses; no socket is opened."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ajp
 from ajp.constants import AttributeCode
 from ajp.errors import (
     ConnectFailed,
@@ -247,3 +249,22 @@ def test_cutter_counts() -> None:
     endless.put(memoryview(b"12345678").cast("I"))
     endless.finish()
     assert endless.cut(100) == b"12345678"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"max_packet_size": 100}, "max_packet_size"),
+        ({"pool_size": 0}, "pool_size"),
+        ({"timeout": -1}, "timeout"),
+        ({"address": "ajp://127.0.0.1:0"}, "port 0"),
+        ({"address": "ajp://h:99999"}, "ajp://h:99999"),
+        ({"address": "ajp://[::1"}, "ajp://"),
+    ],
+)
+@pytest.mark.parametrize("kind", [ajp.Client, ajp.AsyncClient])
+def test_a_client_refuses_what_it_cannot_work_with(
+    kind: type, arguments: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(word)):
+        kind(**arguments)

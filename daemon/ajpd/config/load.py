@@ -288,7 +288,7 @@ def _check_reach(
     whole: Place,
 ) -> None:
     mounts = [rule for rule in parts.rules if not rule.is_exclusion and not rule.is_disabled]
-    if not mounts:
+    if not mounts and not findings.errors:
         findings.warn(whole, "no rule maps anything, so every request will be answered 404")
         return
     mapped = {rule.worker for rule in mounts}

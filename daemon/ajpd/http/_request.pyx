@@ -138,7 +138,7 @@ cdef class RequestHead:
         if length != 8 or memcmp(version, b"HTTP/", 5) != 0 or version[6] != c".":
             return self._refuse(400, "the request line does not end in an HTTP version")
         if version[5] != c"1" or not 48 <= version[7] <= 57:
-            return self._refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+            return self._refuse(505, "the request names another version")
         self.minor = version[7] - 48
         return self._parse_target()
 
