@@ -168,6 +168,10 @@ def test_secret_that_tomcat_does_not_accept(
 def test_refused_secret_is_named_in_the_log(make_daemon: MakeDaemon, tomcat_8k: Connector) -> None:
     front = make_daemon(Connector(port=tomcat_8k.port, packet_size=8192, secret="not the secret"))
     assert get(front).status in (403, 502)
+    # The page may be complete before the container's last packet says what it was.
+    deadline = time.monotonic() + 5
+    while "secret_rejected" not in front.process.output() and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert "secret_rejected" in front.process.output()
     assert "not the secret" not in front.process.output()
 
