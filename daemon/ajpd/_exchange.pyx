@@ -18,6 +18,7 @@ from ajp._endpoint cimport Attempt, Endpoint
 from ajp._packets cimport ResponseHead, body_packet_header
 from ajp._wire cimport Slice
 from ajpd._forward cimport forward_request
+from ajpd._service cimport DISCARD_LIMIT
 from ajpd.http._request cimport (
     ASTERISK_FORM,
     CHUNKS_BAD,
@@ -51,8 +52,6 @@ cdef enum:
     # The client's body waits here while the container is busy: one packet and one read ahead.
     QUEUE_HIGH = 131072
     QUEUE_LOW = 65536
-    # Body of an already answered request that is read for the sake of the connection.
-    DISCARD_LIMIT = 1048576
     # Up to here a copy is cheaper than one more buffer for the system.
     JOIN_LIMIT = 32768
     # Pieces up to this size are copied out of a read, so that they do not keep all of it alive.

@@ -15,7 +15,7 @@ from libc.string cimport memchr
 from ajp._clock cimport monotonic
 from ajp._packets cimport is_token
 from ajpd._exchange cimport Exchange
-from ajpd._service cimport ClientSide, Service
+from ajpd._service cimport DISCARD_LIMIT, ClientSide, Service
 from ajpd.http._request cimport HEAD_INCOMPLETE, HEAD_MALFORMED, RequestHead, head_length
 
 import logging
@@ -33,7 +33,6 @@ cdef enum:
     # Pipelined requests wait here; beyond it the client waits.
     INPUT_LIMIT = 65536
     EMPTY_LINES = 4  # before a request line; RFC 9112 §2.2 asks to ignore at least one
-    DISCARD_LIMIT = 1048576  # body of an answered request that is read for the connection's sake
 
 cdef enum:
     # What the one deadline is for.

@@ -6,6 +6,11 @@ from ajp._wheel cimport Timed, Wheel
 from ajpd.http._request cimport RequestHead
 
 
+cdef enum:
+    # Body of an already answered request that is read for the sake of the connection, in bytes.
+    DISCARD_LIMIT = 1048576
+
+
 cdef class Target:
     """A worker as an exchange sees it: what goes into the packet, and how to get an endpoint."""
 

@@ -142,7 +142,9 @@ def test_first_object_starts_the_clock() -> None:
 
 
 def test_deadline_without_a_listener() -> None:
-    Timed().on_deadline(1.0)
+    timed = Timed()
+    timed.on_deadline(1.0)
+    assert timed.deadline == 0.0
 
 
 @both_loops
