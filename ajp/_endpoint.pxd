@@ -2,18 +2,9 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
+from ajp._line cimport Line
 from ajp._packets cimport ResponseHead
-from ajp._wheel cimport Timed, Wheel
-
-
-cdef enum EndpointState:
-    # Same names and meanings as connection.State; a test proves the switch equal.
-    EP_IDLE = 0
-    EP_PINGING = 1
-    EP_WAITING = 2          # request sent, no headers yet
-    EP_RESPONDING = 3       # headers seen
-    EP_CLOSED = 4
-    EP_DEAD = 5             # closed because the container broke the protocol
+from ajp._wheel cimport Timed
 
 
 cdef class Attempt(Timed):
@@ -37,43 +28,37 @@ cdef class Attempt(Timed):
     cdef Endpoint _attached(self)
 
 
-cdef class Endpoint(Timed):
+cdef class Endpoint(Line):
     """Compiled asyncio protocol of one connection to a container."""
 
-    cdef readonly int state             # EndpointState
     cdef readonly bint owed             # we owe the container a body packet
     cdef readonly int64_t left          # request body bytes not yet sent; -1 unknown
     cdef readonly Py_ssize_t requests   # started on this connection
-    cdef readonly double idle_since     # monotonic seconds
+    cdef readonly bint reused           # the current or last request was not the first on it
+    cdef readonly double idle_since     # end of the last request, or connected; monotonic seconds
+    cdef readonly double heard_at       # that, or a later CPONG
     cdef readonly Py_ssize_t max_packet_size
-    cdef readonly object name           # for logs: worker and address
-    cdef object _owner                  # EndpointOwner: released(endpoint), lost(endpoint, error)
-    cdef object _transport
-    cdef object _write                  # transport.write, looked up once
-    cdef Wheel _wheel
     cdef Attempt _attempt
     cdef bytes _partial                 # start of a packet that is not whole yet
     cdef bytes _packet                  # request that waits for a CPONG
-    cdef int64_t _packet_left
     cdef Py_ssize_t _chunk_left         # bytes of the current SEND_BODY_CHUNK still to come
     cdef Py_ssize_t _skip               # 1 when its trailing NUL is still to come
     cdef int _ends_sent                 # end packets written for this body
     cdef bint _body_sent                # a body byte left for the container
-    cdef bint _reading_paused
     cdef double _default_reply_timeout  # seconds before each packet; 0 off
-    cdef double _reply_timeout          # that of the current attempt
+    cdef double _reply_timeout          # that of the current attempt, or the socket_timeout
+    cdef bint _waits_for_bytes          # it is the socket_timeout
     cdef double _connect_ping           # seconds to wait for a CPONG on a new connection; 0 off
     cdef double _prepost_ping           # the same before a request on one that was idle; 0 off
-    cdef object _failure                # (reason, error) that closing was decided for
 
     cdef int start(
         self, Attempt attempt, bytes packet, int64_t left, bint with_body
     ) except -1
     cdef int send_body(self, object packet, Py_ssize_t length) except -1
     cdef int end_body(self) except -1
-    cdef int pause_reading(self) except -1
-    cdef int resume_reading(self) except -1
-    cdef int abort(self) except -1
+    cdef int leave(self, bint hard) except -1
+    cdef int _ping(self, double wait) except -1
+    cdef int _await(self, double seconds) except -1
     cdef int _receive(self, bytes data) except -1
     cdef Py_ssize_t _take_packet(self, bytes data, const uint8_t* p, Py_ssize_t pos, Py_ssize_t end) except -3
     cdef int _switch(self, int kind, bytes data, const uint8_t* p, Py_ssize_t pos, Py_ssize_t length) except -1
@@ -83,6 +68,5 @@ cdef class Endpoint(Timed):
     cdef int _broken(self, object error) except -1
     cdef int _fail(self, object reason, object error) except -1
     cdef int _ended(self, bint reuse, bint clean) except -1
-    cdef int _tell_lost(self) except -1
     cdef int _expect_reply(self) except -1
     cdef object _progress(self)

@@ -33,29 +33,21 @@ from ajp._packets cimport (
     packet_length,
     remote_error,
 )
+from ajp._line cimport EP_CLOSED, EP_DEAD, EP_IDLE, EP_PINGING, EP_RESPONDING, EP_WAITING, Line
 from ajp._wheel cimport Timed, Wheel
 from ajp._wire cimport E_EMPTY, E_TRAILING, E_TYPE, Reader, fail, reader_init
 
 import logging
 
 from ajp._codec import CPING, END_OF_BODY
-from ajp.errors import (
-    CPingTimeout,
-    EndpointClosed,
-    EndpointReset,
-    Progress,
-    Reason,
-    RemoteProtocolError,
-    ReplyTimeout,
-)
-
+from ajp.errors import Progress, Reason, RemoteProtocolError
+from ajp.faults import connection_gone, late_cpong, late_reply, late_write, out_of_order
 
 __all__ = ["STATE_NAMES", "Attempt", "Endpoint"]
 
 logger = logging.getLogger("ajp.endpoint")
 
 
-cdef object EOF_BEFORE_HEADERS = Reason.EOF_BEFORE_HEADERS
 cdef object NOTHING_SENT = Progress.NOTHING_SENT
 cdef object HEAD_SENT = Progress.HEAD_SENT
 cdef object BODY_SENT = Progress.BODY_SENT
@@ -134,6 +126,11 @@ cdef class Attempt(Timed):
         if self.endpoint is not None:
             self.endpoint.abort()
 
+    def leave(self, bint hard=False):
+        """Nobody waits for the response any more; nothing more is called on this attempt."""
+        if self.endpoint is not None:
+            self.endpoint.leave(hard)
+
     cdef Endpoint _attached(self):
         """The endpoint of this attempt, for callers who may be too early or too late."""
         if self.endpoint is None:
@@ -142,7 +139,7 @@ cdef class Attempt(Timed):
 
 
 @cython.final
-cdef class Endpoint(Timed):
+cdef class Endpoint(Line):
     """Compiled asyncio protocol of one connection to a container.
 
     Args:
@@ -151,10 +148,12 @@ cdef class Endpoint(Timed):
         wheel: where its deadlines hang.
         max_packet_size: bytes, 8192-65536; must equal the container's packetSize.
         reply_timeout: seconds to wait before each packet of a response; 0 for ever.
+        socket_timeout: seconds to wait for any byte where reply_timeout is 0, and for the
+            container to take what is sent to it; 0 for ever.
         connect_ping: seconds to wait for a CPONG before the first request; 0: no CPING.
-        prepost_ping: the same before a later request, when the connection was idle for more
-            than a second.
+        prepost_ping: the same before a later request, when nothing was heard for over a second.
         name: what to call it in logs.
+        peer: address of the container, without port.
     """
 
     def __init__(
@@ -164,17 +163,21 @@ cdef class Endpoint(Timed):
         *,
         Py_ssize_t max_packet_size=8192,
         double reply_timeout=0.0,
+        double socket_timeout=0.0,
         double connect_ping=0.0,
         double prepost_ping=0.0,
         name="endpoint",
+        peer="",
     ):
         self.state = EP_CLOSED
         self.max_packet_size = max_packet_size
         self.name = name
+        self.peer = peer
         self.left = 0
         self._owner = owner
         self._wheel = wheel
         self._default_reply_timeout = reply_timeout
+        self._socket_timeout = socket_timeout
         self._connect_ping = connect_ping
         self._prepost_ping = prepost_ping
 
@@ -185,72 +188,51 @@ cdef class Endpoint(Timed):
 
     def connection_made(self, transport):
         """Connected: the endpoint is idle."""
-        self._transport = transport
-        self._write = transport.write
+        self._attach(transport)
         self.state = EP_IDLE
-        self.idle_since = monotonic()
+        self.idle_since = self.heard_at = monotonic()
 
     def data_received(self, bytes data):
         """Bytes of the container."""
         if self.state >= EP_CLOSED:
+            self._discard(PyBytes_GET_SIZE(data))
             return
         self._receive(data)
 
-    def eof_received(self):
-        """The container will send nothing more; asyncio closes the transport."""
-        return False
-
     def connection_lost(self, error):
         """The connection is gone: the one place that forgets an endpoint."""
-        cdef object reason
-        failure = self._failure
-        if failure is None and self._attempt is not None:
-            responding = self.state == EP_RESPONDING
-            if error is None:
-                reason = Reason.EOF_MID_BODY if responding else EOF_BEFORE_HEADERS
-                error = EndpointClosed(
-                    f"{self.name}: the container closed the connection "
-                    + ("inside the response" if responding else "before the response headers"),
-                    reason=reason,
-                    progress=self._progress(),
-                )
-            else:
-                reason = Reason.RESET_MID_BODY if responding else Reason.RESET_BEFORE_HEADERS
-                cause = error
-                error = EndpointReset(
-                    f"{self.name}: {cause}", reason=reason, progress=self._progress()
-                )
-                error.__cause__ = cause
-            self._fail(reason, error)
-        if self.state < EP_CLOSED:
-            self.state = EP_CLOSED
-        self.disarm()
-        self._transport = None
-        self._write = None
+        if self._attempt is not None:
+            error = connection_gone(self.name, error, progress=self._progress())
+            self._fail(error.reason, error)
         self._partial = None
-        self._tell_lost()
-
-    def pause_writing(self):
-        """Nothing to do: one packet at most is on its way to the container at any time."""
-
-    def resume_writing(self):
-        """See `pause_writing`."""
+        self._detach()
 
     cpdef on_deadline(self, double now):
-        """A packet or a CPONG did not come in time."""
-        if self.state == EP_PINGING:
-            error = CPingTimeout(f"{self.name}: no CPONG in time", progress=NOTHING_SENT)
-        elif self.state == EP_WAITING or self.state == EP_RESPONDING:
-            if self._reading_paused:
-                # Our own pause: the container could not have been heard.
-                self._wheel.arm(self, now + self._reply_timeout)
-                return
-            error = ReplyTimeout(
-                f"{self.name}: no packet within {self._reply_timeout:g} s",
+        """A packet or a CPONG did not come in time, or our bytes did not leave."""
+        if self.state >= EP_CLOSED:
+            # Long enough for a container that works for nobody.
+            self._cut(False)
+            return
+        if 0 < self._write_due <= now:
+            error = late_write(self.name, self._socket_timeout, progress=self._progress())
+        elif not 0 < self._answer_due <= now:
+            self._schedule()
+            return
+        elif self.state == EP_PINGING:
+            error = late_cpong(self.name)
+            if self._attempt is None:
+                logger.info("%s: no CPONG in time; the idle connection is closed", self.name)
+        elif self._reading_paused:
+            # Our own pause: the container could not have been heard.
+            self._await(self._reply_timeout)
+            return
+        else:
+            error = late_reply(
+                self.name,
+                self._reply_timeout,
+                is_of_socket=self._waits_for_bytes,
                 progress=self._progress(),
             )
-        else:
-            return
         self._fail(error.reason, error)
 
     # --- what an attempt does ---------------------------------------------------------------------
@@ -264,30 +246,33 @@ cdef class Endpoint(Timed):
         assert self.state == EP_IDLE and self._attempt is None
         self._attempt = attempt
         attempt.endpoint = self
-        self._failure = None
-        self._body_sent = False
         self._ends_sent = 0
         self._reply_timeout = self._default_reply_timeout
         if attempt.reply_timeout >= 0:
             self._reply_timeout = attempt.reply_timeout
+        self._waits_for_bytes = self._reply_timeout <= 0
+        if self._waits_for_bytes:
+            self._reply_timeout = self._socket_timeout
         self.left = left
         # Whoever announces a length owes the first packet at once, unasked.
         self.owed = left > 0 and not with_body
         self._body_sent = with_body
-        if self.requests > 0:
-            wait = self._prepost_ping if now - self.idle_since > FRESH else 0.0
+        self.reused = self.requests > 0
+        if self.reused:
+            wait = self._prepost_ping if now - self.heard_at > FRESH else 0.0
         self.requests += 1
         if wait > 0:
-            self.state = EP_PINGING
             self._packet = packet
-            self._write(CPING)
-            self._wheel.arm(self, now + wait)
-            return 0
+            return self._ping(wait)
         self.state = EP_WAITING
         self._write(packet)
-        if self._reply_timeout > 0 and not self.owed:
-            self._wheel.arm(self, now + self._reply_timeout)
-        return 0
+        return self._expect_reply()
+
+    cdef int _ping(self, double wait) except -1:
+        """Ask whether the container is there, and give it that many seconds."""
+        self.state = EP_PINGING
+        self._write(CPING)
+        return self._await(wait)
 
     cdef int send_body(self, object packet, Py_ssize_t length) except -1:
         """Send the owed body packet; it holds `length` bytes."""
@@ -297,8 +282,7 @@ cdef class Endpoint(Timed):
         if self.left > 0:
             self.left -= length
         self._write(packet)
-        self._expect_reply()
-        return 0
+        return self._expect_reply()
 
     cdef int end_body(self) except -1:
         """Send the end of a body of unknown length; legal only when owed."""
@@ -307,60 +291,64 @@ cdef class Endpoint(Timed):
         self.left = 0
         self._ends_sent = 1
         self._write(END_OF_BODY)
-        self._expect_reply()
-        return 0
+        return self._expect_reply()
 
     cdef int _expect_reply(self) except -1:
         """Begin to wait for the next packet; not while the container waits for us."""
         if self._reply_timeout > 0 and not self.owed and self.state != EP_PINGING:
-            self._wheel.arm(self, monotonic() + self._reply_timeout)
+            return self._await(self._reply_timeout)
         return 0
 
-    cdef int pause_reading(self) except -1:
-        """The client is slower than the container."""
-        if not self._reading_paused and self._transport is not None:
-            self._reading_paused = True
-            self._transport.pause_reading()
-        return 0
+    cdef int _await(self, double seconds) except -1:
+        """Give the container that long for its next word; 0: for ever."""
+        self._answer_due = monotonic() + seconds if seconds > 0 else 0.0
+        return self._schedule()
 
     cdef int resume_reading(self) except -1:
         """The client caught up."""
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        if self._reading_paused:
+            Line.resume_reading(self)
             if self._attempt is not None:
-                self._expect_reply()
-        return 0
+                return self._expect_reply()
 
-    cdef int abort(self) except -1:
-        """Close now, telling the attempt nothing."""
+    cdef int leave(self, bint hard) except -1:
+        """The client went away: the attempt is told nothing more, the owner once all is closed.
+
+        Args:
+            hard: the container is told with a reset, so that the next thing it writes fails. Else
+                it is told that nothing more comes, and may go on writing for a moment.
+
+        Source: mod_jk recovery_options 4 (`hard`), `jk_shutdown_socket`.
+        """
+        cdef bint is_unsent = self.state == EP_PINGING
+        if self._attempt is None:
+            return 0
+        if hard and not is_unsent:
+            return self._abort(True)
+        self._forget_attempt()
+        if is_unsent:
+            # With its CPONG the connection is as good as any.
+            self.requests -= 1
+            return 0
+        self.state = EP_CLOSED
+        return self._hang_up()
+
+    cdef int _forget_attempt(self) except -1:
+        """Let go of the attempt, and of what was kept for it."""
         if self._attempt is not None:
             self._attempt.endpoint = None
-            self._attempt = None
-        self.disarm()
-        if self.state < EP_CLOSED:
-            self.state = EP_CLOSED
-        if self._transport is not None:
-            self._transport.abort()
+        self._attempt = None
+        self._packet = None
         return 0
 
-    def close(self):
-        """Close an idle endpoint in order; a busy one as `abort` does."""
-        if self._attempt is not None:
-            self.abort()
-            return
-        if self.state < EP_CLOSED:
-            self.state = EP_CLOSED
-        self.disarm()
-        if self._transport is not None:
-            self._transport.close()
+    def ping(self, double wait):
+        """Ask over an idle endpoint; with the CPONG it is released again, without it is lost.
 
-    @property
-    def is_idle(self):
-        """Whether a request may start on it."""
-        return self.state == EP_IDLE and self._transport is not None and not (
-            self._transport.is_closing()
-        )
+        Args:
+            wait: seconds for the CPONG.
+        """
+        assert self.state == EP_IDLE and self._attempt is None
+        self._ping(wait)
 
     # --- what the container does ------------------------------------------------------------------
 
@@ -395,14 +383,13 @@ cdef class Endpoint(Timed):
                     break
                 pos += taken
                 if self._attempt is None or self._attempt is not attempt:
-                    # The response ended in this packet.
+                    # The response, or the CPING of an idle endpoint, ended in this packet.
                     return 0
-        if self.state >= EP_CLOSED or self._attempt is None:
-            return 0
-        if pos < end:
+        if pos < end and self.state < EP_CLOSED:
             self._partial = data[pos:end]
-        self._expect_reply()
-        self._attempt.on_read_done()
+        if self._attempt is not None:
+            self._expect_reply()
+            self._attempt.on_read_done()
         return 0
 
     cdef Py_ssize_t _take_packet(
@@ -525,7 +512,7 @@ cdef class Endpoint(Timed):
             self._write(END_OF_BODY)
             return 0
         self.owed = True
-        self.disarm()
+        self._await(0.0)
         if wanted > self.max_packet_size - 6:
             wanted = self.max_packet_size - 6
         if self.left > 0 and wanted > self.left:
@@ -533,52 +520,46 @@ cdef class Endpoint(Timed):
         self._attempt.on_get_body(wanted)
 
     cdef int _pong(self) except -1:
-        """The container is there: now the request."""
+        """The container is there: now the request, if there is one."""
+        self.heard_at = monotonic()
+        self._await(0.0)
+        if self._attempt is None:
+            self.state = EP_IDLE
+            self.close() if self.retired else self._owner.endpoint_released(self)
+            return 0
         self.state = EP_WAITING
         packet = self._packet
         self._packet = None
-        self.disarm()
         self._write(packet)
-        self._expect_reply()
-        return 0
+        return self._expect_reply()
 
     cdef int _ended(self, bint reuse, bint clean) except -1:
         """END_RESPONSE: hand the endpoint back before the attempt goes on, or close it."""
         cdef Attempt attempt = self._attempt
-        self._attempt = None
-        attempt.endpoint = None
+        cdef bint unsent = self._write_due > 0
+        self._forget_attempt()
         attempt.container_closed = not reuse
-        self.disarm()
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
+        self._rest()
+        Line.resume_reading(self)
         # Bytes behind END_RESPONSE, or a body packet still owed: the next exchange would read them.
-        if reuse and clean and not self.owed and not self._transport.is_closing():
+        if reuse and clean and not self.owed and not unsent and not self.retired and (
+            not self._transport.is_closing()
+        ):
             self.state = EP_IDLE
-            self.idle_since = monotonic()
+            self.idle_since = self.heard_at = monotonic()
             self._owner.endpoint_released(self)
         else:
             if reuse and not clean:
                 logger.warning("%s: bytes behind END_RESPONSE; the connection is closed", self.name)
             self.state = EP_CLOSED
-            self._transport.close()
+            # An orderly end would wait for the container to take what it has not taken yet.
+            self._transport.abort() if unsent else self._transport.close()
         attempt.on_end()
         return 0
 
     cdef int _out_of_order(self, int kind, str detail="") except -1:
         """A packet that may not come in this state; -1: bytes of any kind."""
-        name = {-1: "bytes", 3: "SEND_BODY_CHUNK", 4: "SEND_HEADERS", 5: "END_RESPONSE",
-                6: "GET_BODY_CHUNK", 9: "CPONG"}.get(kind, f"packet type {kind}")
-        self._broken(
-            RemoteProtocolError(
-                f"{self.name}: {name} may not come in state {STATE_NAMES[self.state]}"
-                + (f": {detail}" if detail else ""),
-                code="E_STATE",
-                expected=f"a packet of state {STATE_NAMES[self.state]}",
-                got=name,
-                packet_type=None if kind < 0 else kind,
-            )
-        )
+        return self._broken(out_of_order(self.name, kind, STATE_NAMES[self.state], detail=detail))
 
     cdef int _broken(self, object error) except -1:
         """The container broke the protocol: the connection is dead."""
@@ -593,27 +574,11 @@ cdef class Endpoint(Timed):
         """End the attempt and close the connection."""
         cdef Attempt attempt = self._attempt
         progress = self._progress()
-        self._failure = (reason, error)
-        self._attempt = None
-        self._packet = None
-        self.disarm()
-        if self.state < EP_CLOSED:
-            self.state = EP_CLOSED
-        if self._transport is not None:
-            self._transport.abort()
+        self._abort(False)
         # The pool first: another attempt may want the place of this endpoint.
         self._tell_lost()
         if attempt is not None:
-            attempt.endpoint = None
             attempt.on_failed(reason, progress, error)
-        return 0
-
-    cdef int _tell_lost(self) except -1:
-        """Tell the owner, once."""
-        owner = self._owner
-        self._owner = None
-        if owner is not None:
-            owner.endpoint_lost(self)
         return 0
 
     cdef object _progress(self):

@@ -62,10 +62,19 @@ cdef class Wheel:
 
     def __dealloc__(self):
         cdef Py_ssize_t i
+        cdef void* each
+        cdef void* following
         if self._buckets != NULL:
             for i in range(self._count):
-                while self._buckets[i] != NULL:
-                    self._unlink(<Timed>self._buckets[i])
+                each = self._buckets[i]
+                while each != NULL:
+                    # No reference is taken: it may be this object's end that is ours as well.
+                    following = (<Timed>each)._next
+                    (<Timed>each)._prev = NULL
+                    (<Timed>each)._next = NULL
+                    (<Timed>each)._wheel = NULL
+                    (<Timed>each)._tick = -1
+                    each = following
             free(self._buckets)
 
     def set(self, Timed timed, double deadline):

@@ -82,6 +82,7 @@ class Reason(StrEnum):
     BAD_REQUEST = "bad_request"
     FAIL_ON_STATUS = "fail_on_status"
     FROZEN = "frozen"
+    CONNECTION_LIMIT = "connection_limit"
     SHUTDOWN = "shutdown"
 
 
@@ -112,6 +113,7 @@ REASON_STATUS: Final[dict[Reason, int]] = {
     Reason.BAD_REQUEST: 400,
     Reason.FAIL_ON_STATUS: 503,
     Reason.FROZEN: 503,
+    Reason.CONNECTION_LIMIT: 503,
     Reason.SHUTDOWN: 503,
 }
 

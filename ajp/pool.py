@@ -35,16 +35,30 @@ class Pool(Generic[E, W]):
         size: most endpoints at any time, connecting ones included.
         min_size: idle endpoints that are never expired.
         idle_timeout: seconds an endpoint may be idle; 0 for ever.
+        ping_interval: seconds an idle endpoint may be silent until it is to be asked; 0 for ever.
     """
 
-    def __init__(self, *, size: int, min_size: int = 0, idle_timeout: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        size: int,
+        min_size: int = 0,
+        idle_timeout: float = 0.0,
+        ping_interval: float = 0.0,
+    ) -> None:
         if size < 1:
             raise ValueError(f"a pool needs room for one endpoint, not {size}")
         self.size = size
         self.min_size = min_size
         self.idle_timeout = idle_timeout
+        self.ping_interval = ping_interval
         self.connecting = 0
+        # Since when each is idle, oldest first.
         self._idle: dict[E, float] = {}
+        # The same of those that are being asked whether they are still good.
+        self._asked: dict[E, float] = {}
+        # When those that were asked have answered.
+        self._heard: dict[E, float] = {}
         self._busy: set[E] = set()
         self._waiting: deque[tuple[float, W]] = deque()
 
@@ -58,11 +72,11 @@ class Pool(Generic[E, W]):
     @property
     def open(self) -> int:
         """Endpoints that exist or are being connected."""
-        return len(self._idle) + len(self._busy) + self.connecting
+        return len(self._idle) + len(self._asked) + len(self._busy) + self.connecting
 
     @property
     def idle(self) -> int:
-        """Endpoints nobody uses."""
+        """Endpoints that a request could have at once."""
         return len(self._idle)
 
     @property
@@ -117,11 +131,19 @@ class Pool(Generic[E, W]):
         return self._waiting.popleft()[1] if self._waiting else None
 
     def release(self, endpoint: E, now: float) -> W | None:
-        """A busy endpoint is free.
+        """A busy endpoint is free, or one that was asked has answered.
 
         Returns:
-            The waiter it is for, the endpoint still busy; None: it is idle now.
+            The waiter it is for, the endpoint busy; None: it is idle now.
         """
+        if endpoint in self._asked:
+            since = self._asked.pop(endpoint)
+            if not self._waiting:
+                # Being asked makes nobody younger: it goes back to its place among the others.
+                self._heard[endpoint] = now
+                everybody = [*self._idle.items(), (endpoint, since)]
+                self._idle = dict(sorted(everybody, key=lambda entry: entry[1]))
+                return None
         self._busy.discard(endpoint)
         return self._offer(endpoint, now)
 
@@ -129,6 +151,8 @@ class Pool(Generic[E, W]):
         """An endpoint is gone, idle or busy; ask `wants_connection` afterwards."""
         self._busy.discard(endpoint)
         self._idle.pop(endpoint, None)
+        self._asked.pop(endpoint, None)
+        self._heard.pop(endpoint, None)
 
     def give_up(self, waiter: W) -> bool:
         """Take a waiter out of the queue; whether it was in it."""
@@ -163,10 +187,37 @@ class Pool(Generic[E, W]):
             del self._idle[endpoint]
         return old
 
+    def silent(self, now: float) -> list[E]:
+        """Idle endpoints to ask whether they are still good, oldest first.
+
+        Until they answer (`release`) or are `lost` nobody gets them: a request would have to
+        wait for the answer too.
+        """
+        if self.ping_interval <= 0:
+            return []
+        silent = [endpoint for endpoint in self._idle if self._ask_at(endpoint) <= now]
+        for endpoint in silent:
+            self._asked[endpoint] = self._idle.pop(endpoint)
+        return silent
+
+    @property
+    def next_care(self) -> float | None:
+        """When the next idle endpoint will expire or is to be asked; None when none will."""
+        times = [self._ask_at(endpoint) for endpoint in self._idle if self.ping_interval > 0]
+        if self.idle_timeout > 0 and len(self._idle) > self.min_size:
+            times.append(next(iter(self._idle.values())) + self.idle_timeout)
+        return min(times, default=None)
+
+    def _ask_at(self, endpoint: E) -> float:
+        heard = self._heard.get(endpoint, 0.0)
+        return max(heard, self._idle[endpoint]) + self.ping_interval
+
     def drain(self) -> tuple[list[E], list[W]]:
         """Forget all idle endpoints and all waiters; returns both."""
-        idle, waiting = list(self._idle), [waiter for _, waiter in self._waiting]
+        idle = [*self._idle, *self._asked]
+        waiting = [waiter for _, waiter in self._waiting]
         self._idle.clear()
+        self._asked.clear()
         self._waiting.clear()
         return idle, waiting
 
@@ -174,6 +225,15 @@ class Pool(Generic[E, W]):
     def busy_endpoints(self) -> list[E]:
         """Endpoints in use, in no order."""
         return list(self._busy)
+
+    def is_busy(self, endpoint: E) -> bool:
+        """Whether somebody uses it."""
+        return endpoint in self._busy
+
+    @property
+    def endpoints(self) -> list[E]:
+        """All endpoints there are, in no order."""
+        return [*self._idle, *self._asked, *self._busy]
 
     def _offer(self, endpoint: E, now: float) -> W | None:
         if self._waiting:

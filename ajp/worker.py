@@ -10,18 +10,18 @@ a queue with a deadline, first come first served, not a poll every 100 ms.
 import asyncio
 import logging
 import math
-import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from ._endpoint import Attempt, Endpoint
 from ._wheel import Timed
+from .dial import UNIX_PREFIX, Dialer
 from .errors import (
-    ConnectFailed,
-    ConnectTimeout,
     EndpointClosed,
     EndpointError,
     PoolClosed,
+    PoolError,
     PoolTimeout,
     Progress,
     Reason,
@@ -33,7 +33,8 @@ __all__ = ["Worker", "WorkerSettings"]
 
 logger = logging.getLogger("ajp.worker")
 
-UNIX_PREFIX: Final = "unix:"
+#: A worker with connections asks again after so many seconds where its name leads.
+RESOLVE_AGAIN: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +50,17 @@ class WorkerSettings:
         pool_min_size: idle connections that are kept however old they are.
         pool_timeout: how long a connection may be idle; 0 for ever.
         acquire_timeout: how long a request may wait for a connection; 0 not at all.
+        busy_limit: most requests of this process at a time, waiting ones included; 0 for any.
         connect_timeout: for a connection to be made; 0 as long as the system tries.
         connect_ping: for the CPONG asked of a new connection; 0: none is asked.
         prepost_ping: the same before a request on a connection that was idle over a second.
+        ping_interval: silence of an idle connection after which a CPONG is asked of it; 0: never.
+        ping_timeout: for that CPONG; 0: none is asked.
         reply_timeout: before each packet of a response; 0 for ever.
+        socket_timeout: before any byte of a response where reply_timeout is 0, and for the
+            container to take what is sent to it; 0 for ever.
+        socket_buffer: size of the system's send and receive buffers; 0 as the system likes.
+        source: local address or name that connections start from; empty for any.
         keepalive: whether the system probes idle connections.
         prefer_ipv6: whether IPv6 addresses of a name are tried first.
     """
@@ -65,10 +73,16 @@ class WorkerSettings:
     pool_min_size: int = 0
     pool_timeout: float = 0.0
     acquire_timeout: float = 5.0
+    busy_limit: int = 0
     connect_timeout: float = 2.0
     connect_ping: float = 2.0
     prepost_ping: float = 2.0
+    ping_interval: float = 0.0
+    ping_timeout: float = 10.0
     reply_timeout: float = 0.0
+    socket_timeout: float = 0.0
+    socket_buffer: int = 0
+    source: str = ""
     keepalive: bool = False
     prefer_ipv6: bool = False
 
@@ -83,11 +97,11 @@ class WorkerSettings:
 class _Alarm(Timed):
     """One of the worker's own deadlines."""
 
-    def __init__(self, worker: "Worker") -> None:
-        self._worker = worker
+    def __init__(self, act: Callable[[float], None]) -> None:
+        self._act = act
 
     def on_deadline(self, now: float) -> None:
-        self._worker.maintain(now)
+        self._act(now)
 
 
 class Worker:
@@ -108,11 +122,29 @@ class Worker:
             size=settings.pool_size,
             min_size=settings.pool_min_size,
             idle_timeout=settings.pool_timeout,
+            ping_interval=settings.ping_interval if settings.ping_timeout > 0 else 0.0,
+        )
+        self._dialer = Dialer(
+            name,
+            settings.host,
+            settings.port,
+            address=settings.address,
+            timeout=settings.connect_timeout,
+            source=settings.source,
+            buffer=settings.socket_buffer,
+            keepalive=settings.keepalive,
+            prefer_ipv6=settings.prefer_ipv6,
+            on_answer=self._keep_to,
         )
         self._connecting: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._queue_alarm = _Alarm(self)
-        self._expiry_alarm = _Alarm(self)
+        self._queue_alarm = _Alarm(self.maintain)
+        self._idle_alarm = _Alarm(self.maintain)
+        self._resolve_alarm = _Alarm(self._resolve_again)
+        # Seconds after which something may have to be done about an endpoint that became idle.
+        self._idle_care = min(
+            filter(None, (settings.pool_timeout, self._pool.ping_interval)), default=0.0
+        )
         self._all_gone = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -134,7 +166,11 @@ class Worker:
         if self._closed:
             self._refuse(attempt, Reason.SHUTDOWN, PoolClosed(f"worker {self.name} is closed"))
             return
-        pool, timeout = self._pool, self.settings.acquire_timeout
+        pool, timeout, limit = self._pool, self.settings.acquire_timeout, self.settings.busy_limit
+        if 0 < limit <= pool.busy + pool.waiting:
+            error = PoolError(f"worker {self.name}: {limit} requests are in progress (busy_limit)")
+            self._refuse(attempt, Reason.BUSY_LIMIT, error)
+            return
         deadline = self._queue_deadline() if not pool.idle else 0.0
         while True:
             found = pool.acquire(attempt, deadline)
@@ -160,15 +196,15 @@ class Worker:
     # --- EndpointOwner ----------------------------------------------------------------------------
 
     def endpoint_released(self, endpoint: Endpoint) -> None:
-        """An endpoint finished its exchange and may be reused."""
+        """An endpoint finished its exchange, or answered a CPING while idle."""
         if self._closed:
             endpoint.close()
             return
-        waiter = self._pool.release(endpoint, endpoint.idle_since)
+        waiter = self._pool.release(endpoint, endpoint.heard_at)
         if waiter is not None:
             waiter.on_endpoint(endpoint)
         else:
-            self._watch_idle()
+            self._watch_idle(endpoint)
 
     def endpoint_lost(self, endpoint: Endpoint) -> None:
         """An endpoint is closed."""
@@ -180,14 +216,19 @@ class Worker:
     # --- its own business -------------------------------------------------------------------------
 
     def maintain(self, now: float) -> None:
-        """Fail who waited too long, close what was idle too long."""
+        """Fail who waited too long, close what was idle too long, ask what was silent too long."""
         for attempt in self._pool.overdue(now):
             self._refuse(attempt, Reason.QUEUE_TIMEOUT, self._exhausted())
         for endpoint in self._pool.expired(now):
             endpoint.close()
+        for endpoint in self._pool.silent(now):
+            if endpoint.is_idle:
+                endpoint.ping(self.settings.ping_timeout)
+            # Else it is closed, and about to be reported as lost.
         self._watch_queue()
-        if self.settings.pool_timeout > 0 and self._pool.idle > self._pool.min_size:
-            self._timers.set(self._expiry_alarm, max(1.0, self.settings.pool_timeout / 4))
+        care = self._pool.next_care
+        if care is not None:
+            self._timers.wheel.set(self._idle_alarm, care)
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Close every connection; busy ones get `grace` seconds to finish first."""
@@ -200,6 +241,7 @@ class Worker:
         for task in self._connecting:
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
+        await self._dialer.aclose()
         if self._pool.busy and grace > 0:
             try:
                 async with asyncio.timeout(grace):
@@ -231,9 +273,35 @@ class Worker:
         if deadline is not None and deadline < math.inf:
             self._timers.wheel.set(self._queue_alarm, deadline)
 
-    def _watch_idle(self) -> None:
-        if self.settings.pool_timeout > 0 and not self._expiry_alarm.deadline:
-            self._timers.set(self._expiry_alarm, self.settings.pool_timeout)
+    def _watch_idle(self, endpoint: Endpoint) -> None:
+        if self._idle_care:
+            due = endpoint.idle_since + self._idle_care
+            if not 0 < self._idle_alarm.deadline <= due:
+                self._timers.wheel.set(self._idle_alarm, due)
+
+    def _watch_name(self) -> None:
+        resolver = self._dialer.resolver
+        if resolver is not None and resolver.is_name:
+            self._timers.wheel.set(self._resolve_alarm, resolver.asked_at + RESOLVE_AGAIN)
+
+    def _resolve_again(self, now: float) -> None:
+        """Nobody dialled for a while: see whether the name still leads to where we are."""
+        resolver = self._dialer.resolver
+        if resolver is None or self._closed or not self._pool.open:
+            return
+        if now - resolver.asked_at < RESOLVE_AGAIN:
+            self._watch_name()
+            return
+        resolver.ask()
+        self._timers.set(self._resolve_alarm, RESOLVE_AGAIN)
+
+    def _keep_to(self, hosts: frozenset[str]) -> None:
+        """This is where the name leads: endpoints to anywhere else finish their work."""
+        for endpoint in self._pool.endpoints:
+            if endpoint.peer not in hosts:
+                endpoint.retire()
+                if not self._pool.is_busy(endpoint):
+                    endpoint.close()
 
     def _connect_more(self) -> None:
         while not self._closed and self._pool.wants_connection():
@@ -256,11 +324,12 @@ class Worker:
         if not endpoint.is_idle:
             self._connect_failed(EndpointClosed(f"{endpoint.name}: closed at once"))
             return
+        self._watch_name()
         waiter = self._pool.connected(endpoint, self._loop.time())
         if waiter is not None:
             waiter.on_endpoint(endpoint)
         else:
-            self._watch_idle()
+            self._watch_idle(endpoint)
 
     def _connect_failed(self, error: EndpointError) -> None:
         waiter = self._pool.connect_failed()
@@ -269,63 +338,18 @@ class Worker:
         self._connect_more()
 
     async def _dial(self) -> Endpoint:
-        """Connect to the first address that answers."""
-        settings = self.settings
-        where = f"{self.name} ({settings.address})"
-        try:
-            async with asyncio.timeout(settings.connect_timeout or None):
-                if settings.host.startswith(UNIX_PREFIX):
-                    path = settings.host.removeprefix(UNIX_PREFIX)
-                    _, endpoint = await self._loop.create_unix_connection(self._endpoint, path)
-                    return endpoint
-                return await self._dial_addresses(where)
-        except EndpointError:
-            raise
-        except TimeoutError as exc:
-            raise ConnectTimeout(
-                f"{where}: no connection within {settings.connect_timeout:g} s"
-            ) from exc
-        except socket.gaierror as exc:
-            raise ConnectFailed(
-                f"{where}: the name cannot be resolved: {exc.strerror}",
-                reason=Reason.RESOLVE_FAILED,
-            ) from exc
-        except UnicodeError as exc:
-            # What the encoding of host names says to an empty or overlong label.
-            raise ConnectFailed(
-                f"{where}: the name cannot be resolved: {exc}", reason=Reason.RESOLVE_FAILED
-            ) from exc
-        except OSError as exc:
-            raise ConnectFailed(f"{where}: {exc}") from exc
+        return await self._dialer.dial(self._endpoint)
 
-    async def _dial_addresses(self, where: str) -> Endpoint:
-        settings = self.settings
-        found = await self._loop.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        if settings.prefer_ipv6:
-            found = sorted(found, key=lambda info: info[0] != socket.AF_INET6)
-        failures: list[OSError] = []
-        for family, _, _, _, address in found:
-            try:
-                transport, endpoint = await self._loop.create_connection(
-                    self._endpoint, str(address[0]), int(address[1]), family=family
-                )
-            except OSError as exc:
-                failures.append(exc)
-                continue
-            if settings.keepalive:
-                sock = transport.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return endpoint
-        raise ConnectFailed(f"{where}: {'; '.join(str(exc) for exc in failures)}")
-
-    def _endpoint(self) -> Endpoint:
+    def _endpoint(self, peer: str) -> Endpoint:
         settings = self.settings
         return Endpoint(
             self,
             self._timers.wheel,
             max_packet_size=settings.max_packet_size,
             reply_timeout=settings.reply_timeout,
+            socket_timeout=settings.socket_timeout,
             connect_ping=settings.connect_ping,
             prepost_ping=settings.prepost_ping,
             name=f"{self.name} {settings.address}",
+            peer=peer,
         )

@@ -50,7 +50,28 @@ class Transport(asyncio.Transport):
         self.written = b""
         self.writes = 0
         self.is_paused = False
+        self.high_water = 65536
+        self.is_half_closed = False
+        self.was_aborted = False
+        self.options: list[tuple[int, int, bytes]] = []
         self._closing = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high is not None
+        self.high_water = high
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.is_half_closed = True
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        assert name == "socket"
+        return self
+
+    def setsockopt(self, *option: Any) -> None:
+        self.options.append(option)
 
     def write(self, data: Any) -> None:
         assert not self._closing
@@ -66,7 +87,8 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         self._closing = True
 
-    abort = close
+    def abort(self) -> None:
+        self.was_aborted = self._closing = True
 
     def is_closing(self) -> bool:
         return self._closing

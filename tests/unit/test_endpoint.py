@@ -1,6 +1,9 @@
 """The compiled endpoint: the table packet by packet, sending, pings, time, ends."""
 
+import socket
+import struct
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -216,6 +219,67 @@ def test_cpong_with_something_in_it() -> None:
     assert attempt.error.code == "E_TRAILING"
 
 
+def test_reused() -> None:
+    stage = Stage()
+    assert not stage.endpoint.reused
+    for expected in (False, True, True):
+        stage.begin()
+        assert stage.endpoint.reused is expected
+        stage.receive(HEADERS, KEEP)
+
+
+def test_idle_endpoint_is_asked() -> None:
+    stage = Stage(prepost_ping=5.0)
+    since = stage.endpoint.idle_since
+    stage.endpoint.ping(0.5)
+    assert (stage.state, stage.endpoint.is_idle) == ("PINGING", False)
+    assert stage.transport.written == _codec.CPING
+    for byte in _codec.CPONG:
+        assert stage.owner.released == []
+        stage.receive(bytes((byte,)))
+    assert stage.owner.released == [stage.endpoint]
+    assert stage.endpoint.is_idle
+    assert stage.endpoint.idle_since == since < stage.endpoint.heard_at
+    assert stage.wheel.armed == 0
+    stage.begin()
+    assert stage.endpoint.requests == 1
+
+
+def test_idle_endpoint_that_does_not_answer() -> None:
+    stage = Stage()
+    stage.endpoint.ping(0.5)
+    stage.pass_time(0.4)
+    assert stage.state == "PINGING"
+    stage.pass_time(0.6)
+    assert (stage.state, stage.owner.lost) == ("CLOSED", [stage.endpoint])
+    assert stage.owner.released == []
+
+
+@pytest.mark.parametrize("packet", [HEADERS, BODY, KEEP, ASK, _codec.CPONG * 2, b"junk"])
+def test_idle_endpoint_that_answers_something_else(packet: bytes) -> None:
+    stage = Stage()
+    stage.endpoint.ping(0.5)
+    stage.receive(packet)
+    assert (stage.state, stage.owner.lost) == ("DEAD", [stage.endpoint])
+
+
+def test_retired_endpoints_are_not_released() -> None:
+    busy, asked = Stage(), Stage()
+    attempt = busy.begin()
+    asked.endpoint.ping(0.5)
+    for stage in (busy, asked):
+        stage.endpoint.retire()
+        assert stage.endpoint.retired
+        assert not stage.transport.is_closing()
+    busy.receive(HEADERS, KEEP)
+    asked.receive(_codec.CPONG)
+    assert attempt.story[-1] == ("end",)
+    for stage in (busy, asked):
+        assert stage.state == "CLOSED"
+        assert stage.transport.is_closing()
+        assert stage.owner.released == []
+
+
 # --- time -----------------------------------------------------------------------------------------
 
 
@@ -244,6 +308,73 @@ def test_attempt_may_bring_its_own_reply_timeout() -> None:
     assert stage.state == "CLOSED"
 
 
+def test_socket_timeout_is_before_any_byte() -> None:
+    stage = Stage(socket_timeout=0.5)
+    attempt = stage.begin()
+    for byte in HEADERS + BODY[:3]:
+        stage.pass_time(0.4)
+        stage.receive(bytes((byte,)))
+    stage.pass_time(0.6)
+    assert attempt.events[-1] == ("failed", Reason.REPLY_TIMEOUT, Progress.RESPONSE_STARTED)
+    assert isinstance(attempt.error, ReplyTimeout)
+    assert "no bytes within the socket_timeout of 0.5 s" in str(attempt.error)
+
+
+@pytest.mark.parametrize(
+    ("options", "own", "late"),
+    [
+        ({"socket_timeout": 0.5, "reply_timeout": 5.0}, -1.0, False),
+        ({"socket_timeout": 5.0, "reply_timeout": 0.5}, -1.0, True),
+        ({"socket_timeout": 0.5, "reply_timeout": 5.0}, 0.0, True),
+        ({"socket_timeout": 0.5}, 5.0, False),
+    ],
+)
+def test_reply_timeout_goes_before_socket_timeout(
+    options: dict[str, float], own: float, late: bool
+) -> None:
+    stage = Stage(**options)
+    attempt = Recorder()
+    attempt.reply_timeout = own
+    stage.begin(attempt)
+    stage.pass_time(1.0)
+    assert bool(attempt.events) is late
+
+
+def test_container_does_not_take_our_bytes() -> None:
+    stage = Stage(socket_timeout=0.5, reply_timeout=50.0)
+    assert stage.transport.high_water == 0
+    attempt = stage.begin()
+    for _ in range(3):
+        stage.endpoint.pause_writing()
+        stage.pass_time(0.4)
+        stage.endpoint.resume_writing()
+        stage.pass_time(0.6)
+        assert stage.state == "WAITING"
+    stage.endpoint.pause_writing()
+    stage.pass_time(0.7)
+    assert attempt.events == [("failed", Reason.REPLY_TIMEOUT, Progress.HEAD_SENT)]
+    assert "took no bytes within the socket_timeout of 0.5 s" in str(attempt.error)
+
+
+def test_without_socket_timeout_writing_has_no_end() -> None:
+    stage = Stage()
+    stage.begin()
+    stage.endpoint.pause_writing()
+    assert stage.wheel.armed == 0
+    stage.endpoint.resume_writing()
+    assert (stage.state, stage.transport.high_water) == ("WAITING", 65536)
+
+
+def test_response_that_ends_before_its_request_has_left() -> None:
+    stage = Stage(socket_timeout=0.5)
+    attempt = stage.begin()
+    stage.endpoint.pause_writing()
+    stage.receive(HEADERS, KEEP)
+    assert attempt.story[-1] == ("end",)
+    assert stage.transport.was_aborted
+    assert (stage.owner.released, stage.wheel.armed) == ([], 0)
+
+
 def test_nobody_is_late_while_we_do_not_listen() -> None:
     stage = Stage(reply_timeout=0.5)
     attempt = stage.begin()
@@ -255,6 +386,15 @@ def test_nobody_is_late_while_we_do_not_listen() -> None:
     assert not stage.transport.is_paused
     stage.pass_time(2.0)
     assert attempt.events[-1] == ("failed", Reason.REPLY_TIMEOUT, Progress.HEAD_SENT)
+
+
+def test_armed_endpoint_that_is_the_last_to_know_its_wheel() -> None:
+    """Both end at once; what the wheel borrowed must not be given back a second time."""
+    for _ in range(1000):
+        stage = Stage(connect_ping=1.0)
+        stage.begin()
+        assert stage.wheel.armed == 1
+        del stage
 
 
 def test_idle_endpoint_has_no_deadline() -> None:
@@ -350,11 +490,12 @@ def test_bytes_behind_the_end_close() -> None:
     stage.receive(b"whatever")
 
 
+@pytest.mark.parametrize("end", [Attempt.abort, Attempt.leave])
 @pytest.mark.parametrize("moment", ["headers", "body", "flush", "ask", "read done"])
-def test_abort_from_within(moment: str) -> None:
+def test_going_away_from_within(moment: str, end: Callable[[Attempt], None]) -> None:
     def do(attempt: Recorder, name: str) -> None:
         if name == moment:
-            attempt.abort()
+            end(attempt)
 
     class Passive(Recorder):
         def answer(self, allowance: int) -> None:
@@ -396,17 +537,88 @@ def test_close() -> None:
     assert attempt.events == []
 
 
+@pytest.mark.parametrize("hard", [False, True])
+def test_leaving_before_the_request_left(hard: bool) -> None:
+    """Only a CPING is out: its CPONG makes the connection as good as before."""
+    stage = Stage(connect_ping=0.5)
+    attempt = stage.begin()
+    attempt.leave(hard)
+    assert (stage.state, attempt.endpoint) == ("PINGING", None)
+    stage.receive(_codec.CPONG)
+    assert stage.owner.released == [stage.endpoint]
+    assert (stage.endpoint.requests, stage.transport.written) == (0, _codec.CPING)
+    assert attempt.events == []
+
+
+def left(*, hard: bool) -> tuple[Stage, Recorder]:
+    """An endpoint whose attempt went away while reading was paused."""
+    stage = Stage(reply_timeout=0.5)
+    attempt = stage.begin()
+    stage.receive(HEADERS)
+    attempt.events.clear()
+    attempt.pause_reading()
+    attempt.leave(hard)
+    attempt.leave(hard)
+    assert (stage.state, attempt.endpoint) == ("CLOSED", None)
+    assert stage.owner.lost == []
+    return stage, attempt
+
+
+def test_leaving_in_order() -> None:
+    stage, attempt = left(hard=False)
+    transport = stage.transport
+    assert (transport.is_half_closed, transport.is_paused) == (True, False)
+    stage.receive(BODY, KEEP)
+    stage.endpoint.resume_writing()
+    stage.pass_time(1.9)
+    assert not transport.is_closing()
+    stage.pass_time(2.2)
+    assert transport.was_aborted
+    stage.endpoint.connection_lost(None)
+    assert stage.owner.lost == [stage.endpoint]
+    assert attempt.events == []
+    assert transport.options == []
+
+
+def test_leaving_reads_on_for_a_while_only() -> None:
+    stage, attempt = left(hard=False)
+    stage.receive(bytes(32767))
+    assert not stage.transport.is_closing()
+    stage.receive(b"x")
+    assert stage.transport.was_aborted
+    stage.receive(b"x")
+    assert (attempt.events, stage.wheel.armed) == ([], 0)
+
+
+def test_leaving_hard() -> None:
+    stage, attempt = left(hard=True)
+    assert stage.transport.was_aborted
+    linger = struct.pack("ii", 1, 0)
+    assert stage.transport.options == [(socket.SOL_SOCKET, socket.SO_LINGER, linger)]
+    assert not stage.transport.is_half_closed
+    assert (attempt.events, stage.wheel.armed) == ([], 0)
+
+
+def test_leaving_while_the_container_closes() -> None:
+    stage = Stage()
+    attempt = stage.begin()
+    stage.transport.close()
+    attempt.leave()
+    assert stage.transport.was_aborted
+    assert not stage.transport.is_half_closed
+
+
+def test_closing_what_was_left() -> None:
+    stage, _ = left(hard=False)
+    stage.endpoint.close()
+    assert stage.transport.was_aborted
+    assert stage.wheel.armed == 0
+
+
 def test_transport_that_closes_by_itself() -> None:
     stage = Stage()
     stage.transport.close()
     assert not stage.endpoint.is_idle
-
-
-def test_writing_is_never_paused() -> None:
-    stage = Stage()
-    stage.endpoint.pause_writing()
-    stage.endpoint.resume_writing()
-    assert stage.endpoint.is_idle
 
 
 def test_attempt_without_an_endpoint() -> None:
@@ -421,6 +633,7 @@ def test_attempt_without_an_endpoint() -> None:
         with pytest.raises(RuntimeError, match="no endpoint"):
             call()
     attempt.abort()
+    attempt.leave()
     assert attempt.reply_timeout == -1.0
 
 

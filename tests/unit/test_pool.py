@@ -15,7 +15,12 @@ class PoolMachine(RuleBasedStateMachine):
 
     @initialize(size=st.integers(1, 4), min_size=st.integers(0, 2))
     def begin(self, size: int, min_size: int) -> None:
-        self.pool: Pool[int, int] = Pool(size=size, min_size=min_size, idle_timeout=10.0)
+        self.pool: Pool[int, int] = Pool(
+            size=size, min_size=min_size, idle_timeout=10.0, ping_interval=4.0
+        )
+        self.asked: list[int] = []
+        self.since: dict[int, float] = {}
+        self.heard: dict[int, float] = {}
         self.now = 0.0
         self.number = 0
         self.queue: list[int] = []
@@ -32,6 +37,7 @@ class PoolMachine(RuleBasedStateMachine):
         else:
             assert waiter is None
             self.idle.append(endpoint)
+            self.since[endpoint] = self.heard[endpoint] = self.now
 
     @rule()
     def acquire(self) -> None:
@@ -49,7 +55,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @property
     def open(self) -> int:
-        return len(self.busy) + len(self.idle) + self.connecting
+        return len(self.busy) + len(self.idle) + len(self.asked) + self.connecting
 
     @precondition(lambda self: self.connecting)
     @rule()
@@ -76,11 +82,36 @@ class PoolMachine(RuleBasedStateMachine):
         self.busy.remove(endpoint)
         self.served(self.pool.release(endpoint, self.now), endpoint)
 
-    @precondition(lambda self: self.busy or self.idle)
+    @rule()
+    def ask(self) -> None:
+        silent = [each for each in self.idle if self.heard[each] + 4.0 <= self.now]
+        assert self.pool.silent(self.now) == silent
+        self.asked += silent
+        self.idle = [each for each in self.idle if each not in silent]
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def answered(self, data: st.DataObject) -> None:
+        endpoint = data.draw(st.sampled_from(self.asked))
+        self.asked.remove(endpoint)
+        waiter = self.pool.release(endpoint, self.now)
+        if self.queue:
+            assert waiter == self.queue.pop(0)
+            self.busy.append(endpoint)
+            return
+        assert waiter is None
+        self.heard[endpoint] = self.now
+        # It is as old as it was.
+        younger = sum(self.since[each] > self.since[endpoint] for each in self.idle)
+        self.idle.insert(len(self.idle) - younger, endpoint)
+
+    @precondition(lambda self: self.busy or self.idle or self.asked)
     @rule(data=st.data())
     def lost(self, data: st.DataObject) -> None:
-        endpoint = data.draw(st.sampled_from(self.busy + self.idle))
-        (self.busy if endpoint in self.busy else self.idle).remove(endpoint)
+        endpoint = data.draw(st.sampled_from(self.busy + self.idle + self.asked))
+        for group in (self.busy, self.idle, self.asked):
+            if endpoint in group:
+                group.remove(endpoint)
         self.pool.lost(endpoint)
         self.connect_more()
 
@@ -111,13 +142,19 @@ class PoolMachine(RuleBasedStateMachine):
         assert (pool.connecting, pool.waiting) == (self.connecting, len(self.queue))
         assert pool.open == self.open <= pool.size
         assert sorted(pool.busy_endpoints) == sorted(self.busy)
+        assert all(pool.is_busy(endpoint) for endpoint in self.busy)
+        assert sorted(pool.endpoints) == sorted(self.busy + self.idle + self.asked)
+        times = [self.heard[endpoint] + 4.0 for endpoint in self.idle]
+        if len(self.idle) > pool.min_size:
+            times.append(self.since[self.idle[0]] + 10.0)
+        assert pool.next_care == min(times, default=None)
         first = self.deadlines[self.queue[0]] if self.queue else None
         assert pool.next_deadline == first
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
         if getattr(self, "queue", None):
-            assert self.busy or self.connecting
+            assert self.busy or self.connecting or self.asked
             assert not self.idle
 
     def teardown(self) -> None:
@@ -130,7 +167,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.pool.release(endpoint, self.now)
         assert self.pool.busy == 0
         idle, waiting = self.pool.drain()
-        assert sorted(idle) == sorted(self.idle + self.busy)
+        assert sorted(idle) == sorted(self.idle + self.asked + self.busy)
         assert waiting == []
 
 
@@ -173,6 +210,15 @@ def test_nothing_expires_without_a_timeout() -> None:
     pool_.connected("a", 0.0)
     pool_.release("a", 0.0)
     assert pool_.expired(math.inf) == []
+
+
+def test_nobody_is_asked_without_an_interval() -> None:
+    pool_ = pool()
+    pool_.acquire("w", 1.0)
+    pool_.connected("a", 0.0)
+    pool_.release("a", 0.0)
+    assert pool_.silent(math.inf) == []
+    assert pool_.next_care is None
 
 
 def test_drain_gives_everything_away() -> None:

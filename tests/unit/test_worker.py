@@ -1,103 +1,30 @@
 """One container seen from one process: queueing, connecting, expiring, failing, closing."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from ajp import _codec
-from ajp._endpoint import Attempt, Endpoint
+from ajp._endpoint import Endpoint
 from ajp.channel import ContainerRequest
-from ajp.container import Server, serve
-from ajp.errors import (
-    ConnectFailed,
-    ConnectTimeout,
-    EndpointClosed,
-    PoolClosed,
-    PoolTimeout,
-    Progress,
-    Reason,
+from ajp.container import serve
+from ajp.errors import EndpointClosed, PoolClosed, PoolError, PoolTimeout, Progress, Reason
+from tests.unit.support import both_loops, scripted_container, take_packet, until
+from tests.unit.worker_stage import (
+    ANSWER,
+    CPING_TYPE,
+    PACKET,
+    Once,
+    at_work,
+    full_listener,
+    hold,
+    plain,
+    send,
+    worker,
 )
-from ajp.messages import ForwardRequest
-from ajp.timers import Timers
-from ajp.worker import Worker, WorkerSettings
-from tests.unit.support import both_loops, scripted_container, until
 
-PACKET = _codec.encode(ForwardRequest(headers=((b"content-length", b"0"),)))
-
-
-class Once(Attempt):
-    """A request, and how it ended."""
-
-    def __init__(self, *, holds: bool = False) -> None:
-        self.outcome: object = None
-        self.error: Any = None
-        self.is_reused = False
-        self._holds = holds
-        self.ended = asyncio.Event()
-        self.has_endpoint = asyncio.Event()
-
-    def on_endpoint(self, endpoint: Endpoint) -> None:
-        super().on_endpoint(endpoint)
-        self.is_reused = endpoint.requests > 0
-        self.has_endpoint.set()
-        if not self._holds:
-            self.go()
-
-    def go(self) -> None:
-        self.begin(PACKET, 0)
-
-    def on_end(self) -> None:
-        self.outcome = "end"
-        self.ended.set()
-
-    def on_failed(self, reason: Reason, progress: Progress, error: BaseException | None) -> None:
-        assert self.outcome is None
-        assert progress is Progress.NOTHING_SENT
-        self.outcome, self.error = reason, error
-        self.ended.set()
-
-
-async def plain(request: ContainerRequest) -> None:
-    await request.send_headers(200)
-
-
-@asynccontextmanager
-async def worker(port: int, **options: Any) -> AsyncIterator[Worker]:
-    timers = Timers(asyncio.get_running_loop())
-    settings = WorkerSettings(**{"host": "127.0.0.1", "port": port, **options})
-    worker = Worker("tomcat1", settings, timers)
-    try:
-        yield worker
-    finally:
-        await worker.aclose()
-        timers.close()
-
-
-@asynccontextmanager
-async def at_work(**options: Any) -> AsyncIterator[tuple[Worker, Server]]:
-    async with serve(plain, port=0) as server, worker(server.port, **options) as its_worker:
-        yield its_worker, server
-
-
-async def send(worker: Worker, attempt: Once | None = None) -> Once:
-    attempt = attempt or Once()
-    worker.acquire(attempt)
-    async with asyncio.timeout(5):
-        await attempt.ended.wait()
-    return attempt
-
-
-async def hold(worker: Worker) -> Once:
-    """Take an endpoint and keep it busy."""
-    attempt = Once(holds=True)
-    worker.acquire(attempt)
-    async with asyncio.timeout(5):
-        await attempt.has_endpoint.wait()
-    return attempt
+NO_PING: dict[str, Any] = {"connect_ping": 0.0}
 
 
 # --- pool and queue -----------------------------------------------------------------------------
@@ -158,9 +85,8 @@ async def test_pool_exhausted_at_once() -> None:
 
 @both_loops
 async def test_without_a_queue_connecting_has_its_own_time() -> None:
-    async with worker(0, acquire_timeout=0.0, connect_timeout=0.22) as its_worker:
-        with full_listener() as port:
-            object.__setattr__(its_worker.settings, "port", port)
+    with full_listener() as port:
+        async with worker(port, acquire_timeout=0.0, connect_timeout=0.22) as its_worker:
             attempt = await send(its_worker)
     assert attempt.outcome is Reason.CONNECT_TIMEOUT
 
@@ -189,106 +115,7 @@ async def test_connection_nobody_waits_for_any_more_is_kept() -> None:
         assert worker.pool.connecting == 0
 
 
-# --- connecting ---------------------------------------------------------------------------------
-
-
-class full_listener:  # noqa: N801 - reads as what it is
-    """A listener whose backlog is full: connecting to it hangs."""
-
-    def __enter__(self) -> int:
-        self.sockets = [socket.socket() for _ in range(5)]
-        listener, *blockers = self.sockets
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for blocker in blockers:
-            blocker.setblocking(False)
-            blocker.connect_ex(listener.getsockname())
-        return int(listener.getsockname()[1])
-
-    def __exit__(self, *_: object) -> None:
-        for sock in self.sockets:
-            sock.close()
-
-
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@both_loops
-async def test_connect_refused() -> None:
-    async with worker(unused_port()) as its_worker:
-        attempts = [Once() for _ in range(3)]
-        for attempt in attempts:
-            its_worker.acquire(attempt)
-        for attempt in attempts:
-            await attempt.ended.wait()
-            assert attempt.outcome is Reason.CONNECT_REFUSED
-            assert isinstance(attempt.error, ConnectFailed)
-        assert str(attempts[0].error).count("tomcat1") == 1
-        assert its_worker.pool.open == 0
-
-
-@both_loops
-async def test_connect_timeout() -> None:
-    with full_listener() as port:
-        async with worker(port, connect_timeout=0.05) as its_worker:
-            attempt = await send(its_worker)
-    assert attempt.outcome is Reason.CONNECT_TIMEOUT
-    assert isinstance(attempt.error, ConnectTimeout)
-
-
-@both_loops
-async def test_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with worker(1, host="nobody.invalid") as its_worker:
-
-        async def resolve(*args: object, **kwargs: object) -> None:
-            raise socket.gaierror(socket.EAI_NONAME, "nobody of that name")
-
-        its_worker._loop = _With(its_worker._loop, getaddrinfo=resolve)
-        attempt = await send(its_worker)
-        assert attempt.outcome is Reason.RESOLVE_FAILED
-        assert "nobody of that name" in str(attempt.error)
-        its_worker._loop = asyncio.get_running_loop()
-
-
-class _With:
-    """An event loop one method of which is another."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, **methods: Callable[..., Any]) -> None:
-        self._loop, self._methods = loop, methods
-
-    def __getattr__(self, name: str) -> Any:
-        return self._methods.get(name) or getattr(self._loop, name)
-
-
-@both_loops
-async def test_next_address_is_tried() -> None:
-    async with at_work(prefer_ipv6=True, keepalive=True) as (worker, server):
-
-        async def resolve(host: str, port: int, **kwargs: object) -> list[Any]:
-            closed = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", unused_port(), 0, 0))
-            good = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))
-            return [good, closed]
-
-        worker._loop = _With(worker._loop, getaddrinfo=resolve)  # type: ignore[assignment]
-        assert (await send(worker)).outcome == "end"
-
-
-@both_loops
-async def test_unix_socket(tmp_path: Any) -> None:
-    path = str(tmp_path / "s")
-    async with serve(plain, path=path), worker(0, host=f"unix:{path}") as its_worker:
-        assert (await send(its_worker)).outcome == "end"
-        assert its_worker.settings.address == f"unix:{path}"
-    async with worker(0, host=f"unix:{path}") as its_worker:
-        assert (await send(its_worker)).outcome is Reason.CONNECT_REFUSED
-
-
-def test_addresses() -> None:
-    assert WorkerSettings(host="::1", port=1).address == "[::1]:1"
-    assert WorkerSettings().address == "localhost:8009"
-    assert "s3cret" not in repr(WorkerSettings(secret=b"s3cret"))
+# --- endpoints that arrive dead ------------------------------------------------------------------
 
 
 @both_loops
@@ -298,11 +125,15 @@ async def test_container_that_speaks_first() -> None:
         await reader.read()
 
     async with scripted_container(greet) as port, worker(port, connect_ping=0.0) as its_worker:
-        holder = await hold(its_worker)
-        endpoint = holder.endpoint
-        assert endpoint is not None
+        attempt = Once(holds=True)
+        its_worker.acquire(attempt)
+        await until(lambda: attempt.ended.is_set() or attempt.endpoint is not None)
         await until(lambda: its_worker.pool.open == 0)
-        assert not endpoint.is_idle
+        # It depends on the loop what comes first, the greeting or the endpoint.
+        if attempt.endpoint is None:
+            assert isinstance(attempt.error, EndpointClosed)
+        else:
+            assert not attempt.endpoint.is_idle
 
 
 @both_loops
@@ -370,6 +201,189 @@ async def test_lost_endpoint_makes_room_for_who_waits() -> None:
         holder.abort()
         await waiter.ended.wait()
         assert (waiter.outcome, waiter.is_reused) == ("end", False)
+
+
+@both_loops
+async def test_silent_endpoints_are_asked() -> None:
+    cpings: list[asyncio.StreamWriter] = []
+
+    async def container(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while payload := await take_packet(reader):
+            if payload[0] == CPING_TYPE:
+                cpings.append(writer)
+            else:
+                writer.write(ANSWER)
+
+    options = {"connect_ping": 0.0, "ping_interval": 0.05, "ping_timeout": 5.0, "pool_size": 2}
+    async with (
+        scripted_container(container) as port,
+        worker(port, pool_timeout=60.0, **options) as its_worker,
+    ):
+        await send(its_worker)
+        await until(lambda: cpings)
+        pool = its_worker.pool
+        assert (pool.idle, pool.busy, pool.open) == (0, 0, 1)
+        # Nobody gets it now.
+        other = await hold(its_worker)
+        assert not other.is_reused
+        waiter = Once()
+        its_worker.acquire(waiter)
+        assert pool.waiting == 1
+        cpings[0].write(_codec.CPONG)
+        await waiter.ended.wait()
+        assert (waiter.outcome, waiter.is_reused) == ("end", True)
+        # It is asked again, and its place among the idle ones is its own.
+        await until(lambda: len(cpings) == 2)
+        cpings[1].write(_codec.CPONG)
+        await until(lambda: pool.idle == 1)
+        other.go()
+        await other.ended.wait()
+
+
+@both_loops
+async def test_silent_endpoint_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ajp.endpoint")
+
+    async def container(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_packet(reader)
+        writer.write(ANSWER)
+        await reader.read()
+
+    options = {"connect_ping": 0.0, "ping_interval": 0.05, "ping_timeout": 0.05}
+    async with scripted_container(container) as port, worker(port, **options) as its_worker:
+        await send(its_worker)
+        await until(lambda: its_worker.pool.open == 0)
+        assert "no CPONG in time; the idle connection is closed" in caplog.text
+
+
+@both_loops
+async def test_close_while_an_endpoint_is_asked() -> None:
+    asked = asyncio.Event()
+
+    async def container(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_packet(reader)
+        writer.write(ANSWER)
+        await take_packet(reader)
+        asked.set()
+        await reader.read()
+
+    options = {"connect_ping": 0.0, "ping_interval": 0.05}
+    async with scripted_container(container) as port, worker(port, **options) as its_worker:
+        await send(its_worker)
+        await asked.wait()
+        await its_worker.aclose()
+        assert its_worker.pool.open == 0
+
+
+@both_loops
+async def test_busy_limit() -> None:
+    async with at_work(busy_limit=2, pool_size=1) as (worker, _):
+        holder = await hold(worker)
+        waiter = Once()
+        worker.acquire(waiter)
+        refused = Once()
+        worker.acquire(refused)
+        assert refused.outcome is Reason.BUSY_LIMIT
+        assert isinstance(refused.error, PoolError)
+        assert "busy_limit" in str(refused.error)
+        holder.go()
+        await waiter.ended.wait()
+        assert (await send(worker)).outcome == "end"
+
+
+@both_loops
+async def test_container_that_takes_nothing() -> None:
+    """What is sent must leave within the socket_timeout."""
+
+    async def container(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    class Upload(Once):
+        def go(self) -> None:
+            self.begin(PACKET + bytes(4_000_000), 10, True)
+
+        def on_failed(
+            self, reason: Reason, progress: Progress, error: BaseException | None
+        ) -> None:
+            self.outcome, self.error = (reason, progress), error
+            self.ended.set()
+
+    options = {"connect_ping": 0.0, "socket_timeout": 0.1, "socket_buffer": 4096}
+    async with scripted_container(container) as port, worker(port, **options) as its_worker:
+        attempt = await send(its_worker, Upload())
+        assert attempt.outcome == (Reason.REPLY_TIMEOUT, Progress.BODY_SENT)
+        assert "took no bytes within the socket_timeout of 0.1 s" in str(attempt.error)
+
+
+@both_loops
+async def test_container_that_takes_slowly() -> None:
+    """Each time it took all, the time begins anew; the answer comes in the end."""
+    size = 1_000_000
+
+    async def container(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(PACKET) + size)
+        writer.write(ANSWER)
+        await reader.read()
+
+    class Upload(Once):
+        def go(self) -> None:
+            self.begin(PACKET + bytes(size), 10, True)
+
+    options = {"connect_ping": 0.0, "socket_timeout": 5.0, "socket_buffer": 4096}
+    async with scripted_container(container) as port, worker(port, **options) as its_worker:
+        assert (await send(its_worker, Upload())).outcome == "end"
+
+
+@both_loops
+async def test_left_endpoints_keep_their_place_until_they_are_closed() -> None:
+    finished = asyncio.Event()
+    ends: list[bytes | str] = []
+
+    async def container(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_packet(reader)
+        writer.write(ANSWER[:-10])
+        ends.append(await reader.read())
+        writer.write(ANSWER[-10:])
+        await finished.wait()
+
+    async with scripted_container(container) as port, worker(port, **NO_PING) as its_worker:
+        attempt = Once()
+        its_worker.acquire(attempt)
+        await attempt.has_endpoint.wait()
+        attempt.leave()
+        assert attempt.endpoint is None
+        assert (its_worker.pool.busy, its_worker.pool.idle) == (1, 0)
+        await until(lambda: ends)
+        # It may go on writing for a while.
+        await asyncio.sleep(0.02)
+        assert its_worker.pool.busy == 1
+        finished.set()
+        await until(lambda: its_worker.pool.open == 0)
+        assert ends == [b""]
+        assert attempt.outcome is None
+
+
+@both_loops
+async def test_leaving_hard_resets() -> None:
+    ends: list[str] = []
+
+    async def container(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_packet(reader)
+        try:
+            await reader.read()
+        except ConnectionResetError:
+            ends.append("reset")
+
+    async with scripted_container(container) as port, worker(port, **NO_PING) as its_worker:
+        attempt = Once()
+        its_worker.acquire(attempt)
+        await attempt.has_endpoint.wait()
+        await asyncio.sleep(0.01)
+        attempt.leave(True)
+        await until(lambda: its_worker.pool.open == 0)
+        await until(lambda: ends == ["reset"])
+        assert attempt.outcome is None
 
 
 # --- closing --------------------------------------------------------------------------------------
