@@ -1,13 +1,19 @@
 """Print the states of a connection as Markdown, out of `ajp.connection.TRANSITIONS`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import partial
+from typing import TypeVar
 
-from ajp.connection import TRANSITIONS, PacketEvent, Role, State
+from ajp.connection import TRANSITIONS, PacketEvent, Role
 
 INTRO = {
     Role.WEB_SERVER: "The web server's end, which is ours in front of Tomcat:",
     Role.CONTAINER: "The container's end, which is ours in `ajp.serve`:",
 }
+S = TypeVar("S", bound=Enum)
+E = TypeVar("E", bound=Enum)
+
 FROM_WEB_SERVER = {
     PacketEvent.FORWARD_REQUEST,
     PacketEvent.REQUEST_BODY,
@@ -20,19 +26,25 @@ FROM_WEB_SERVER = {
 def lines() -> Iterator[str]:
     """One table for each end: a row for each state, a column for each state that follows."""
     for role, states in TRANSITIONS.items():
-        columns = [
-            state for state in State if any(state in row.values() for row in states.values())
-        ]
         yield f"{INTRO[role]}\n"
-        yield "| from \\ to | " + " | ".join(state.name for state in columns) + " |"
-        yield "|---" * (len(columns) + 1) + "|"
-        for state, row in states.items():
-            cells = [
-                "<br>".join(arrow(role, event) for event, after in row.items() if after is target)
-                for target in columns
-            ]
-            yield f"| **{state.name}** | " + " | ".join(cells) + " |"
-        yield ""
+        yield from table(states, lambda state: state.name, partial(arrow, role))
+
+
+def table(
+    transitions: Mapping[S, Mapping[E, S]], title: Callable[[S], str], word: Callable[[E], str]
+) -> Iterator[str]:
+    """A row for each state, a column for each that follows, in the cells what leads there."""
+    followers = {after for row in transitions.values() for after in row.values()}
+    columns = [state for state in transitions if state in followers]
+    yield "| from \\ to | " + " | ".join(map(title, columns)) + " |"
+    yield "|---" * (len(columns) + 1) + "|"
+    for state, row in transitions.items():
+        cells = [
+            "<br>".join(word(event) for event, after in row.items() if after is target)
+            for target in columns
+        ]
+        yield f"| **{title(state)}** | " + " | ".join(cells) + " |"
+    yield ""
 
 
 def arrow(role: Role, event: PacketEvent) -> str:
