@@ -36,8 +36,10 @@ cdef class RequestHead:
     cdef Slice query                # NULL when there was no '?'
     cdef Slice authority            # host[:port] of an absolute target; NULL otherwise
     cdef Slice host                 # without port; NULL when not given
+    cdef Slice accept               # the first Accept; NULL when not given
     cdef int port                   # of Host or the absolute target; 0 when not given
     cdef int form                   # a Target
+    cdef bint https                 # scheme of an absolute target
     cdef int minor                  # of HTTP/1.x
     cdef int64_t content_length     # -1 when not given
     cdef bint chunked
@@ -49,6 +51,12 @@ cdef class RequestHead:
     cdef bint _closes               # Connection holds close
 
     cdef int parse(self, const uint8_t* p, Py_ssize_t length) except -1
+    # whether Accept may be a wish for JSON; a quick look
+    cdef bint mentions_json(self) noexcept
+    # keep fields with these names (lower case, '-' for '_') from the container
+    cdef int drop(self, frozenset names) except -1
+    # value of the only field of this name (as above); None when there is none, or several
+    cdef bytes value_of(self, bytes name)
     cdef int _refuse(self, int status, str problem) except -1
     cdef int _parse_line(self, const uint8_t* p, Py_ssize_t length) except -1
     cdef int _parse_target(self) except -1
@@ -56,7 +64,7 @@ cdef class RequestHead:
     cdef int _parse_field(self, const uint8_t* p, Py_ssize_t length) except -1
     cdef int _known_field(self, Field* field, int* seen) except -1
     cdef int _parse_connection(self, Slice value) except -1
-    cdef void _drop(self, Slice wanted) noexcept
+    cdef void _drop_named(self, Slice wanted) noexcept
     cdef int _settle(self, int seen) except -1
 
 
@@ -76,6 +84,7 @@ cdef enum ChunkPhase:
     CHUNK_DATA_CR
     CHUNK_DATA_LF
     TRAILER_START
+    TRAILER_NAME
     TRAILER_LINE
     TRAILER_LF
     CHUNK_LAST_LF

@@ -9,14 +9,23 @@ library.
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 from ajp._packets cimport equals_ignoring_case, is_token, parse_length
 from ajp._wire cimport Slice
 
 
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        AF_INET6
+    int inet_pton(int family, const char* text, void* address)
+
+
 cdef enum:
+    # Room for the longest text of an IPv6 address and its end.
+    LONGEST_IPV6 = 46
     SEEN_HOST = 1
     SEEN_LENGTH = 2
     SEEN_ENCODING = 4
@@ -93,6 +102,8 @@ cdef class RequestHead:
         self.authority.len = 0
         self.host.ptr = NULL
         self.host.len = 0
+        self.accept.ptr = NULL
+        self.accept.len = 0
         self.port = 0
         self.content_length = -1
         self.chunked = False
@@ -152,6 +163,7 @@ cdef class RequestHead:
             if p[i] < 33 or p[i] == 127 or p[i] == c"#":
                 return self._refuse(400, "the request target holds a byte that may not be there")
         self.form = ORIGIN_FORM
+        self.https = False
         if _is(self.method, b"connect", 7):
             return self._refuse(501, "CONNECT is not served here")
         if length == 1 and p[0] == c"*":
@@ -170,8 +182,9 @@ cdef class RequestHead:
             i = 0
             while i < length and p[i] != c"/" and p[i] != c"?":
                 i += 1
-            if i == 0 or not self._parse_authority(p, i):
+            if not self._parse_authority(p, i) or self.host.len == 0:
                 return self._refuse(400, "the request target names no proper host")
+            self.https = skip == 8
             self.authority.ptr = p
             self.authority.len = i
             p += i
@@ -195,27 +208,21 @@ cdef class RequestHead:
         cdef Py_ssize_t i = 0
         cdef int port = 0
         if length > 0 and p[0] == c"[":
-            while i < length and p[i] != c"]":
-                i += 1
-                if i < length and p[i] != c"]" and not (
-                    bytes((p[i],)) in b"0123456789abcdefABCDEF:.%"
-                ):
-                    return 0
-            i += 1
-            if i > length or i < 4:
+            i = _ipv6_length(p, length)
+            if i == 0:
                 return 0
         else:
             while i < length and p[i] != c":":
                 if not (
                     48 <= p[i] <= 57 or 65 <= p[i] <= 90 or 97 <= p[i] <= 122
-                    or p[i] == c"." or p[i] == c"-" or p[i] == c"_" or p[i] == c"~" or p[i] >= 128
+                    or p[i] == c"." or p[i] == c"-" or p[i] == c"_" or p[i] == c"~"
                 ):
                     return 0
                 i += 1
         self.host.ptr = p
         self.host.len = i
         if i < length:
-            if p[i] != c":":
+            if p[i] != c":" or i == 0:
                 return 0
             i += 1
             if length - i > 5:
@@ -284,6 +291,9 @@ cdef class RequestHead:
             field.dropped = True
         elif length == 10 and _is(name, b"connection", 10):
             field.dropped = True
+        elif length == 6 and _is(name, b"accept", 6):
+            if self.accept.ptr == NULL:
+                self.accept = value
         elif length == 6 and _is(name, b"expect", 6):
             field.dropped = True
             if not _is(value, b"100-continue", 12):
@@ -317,10 +327,10 @@ cdef class RequestHead:
             elif _is(token, b"keep-alive", 10):
                 self.keep_alive = True
             else:
-                self._drop(token)
+                self._drop_named(token)
         return 1
 
-    cdef void _drop(self, Slice wanted) noexcept:
+    cdef void _drop_named(self, Slice wanted) noexcept:
         """Keep a field named in Connection from the container, unless it frames the message."""
         cdef Py_ssize_t i
         if _is(wanted, b"host", 4) or _is(wanted, b"content-length", 14):
@@ -330,6 +340,38 @@ cdef class RequestHead:
                 self.fields[i].name.ptr, wanted.ptr, wanted.len
             ):
                 self.fields[i].dropped = True
+
+    cdef bint mentions_json(self) noexcept:
+        """Whether Accept may be a wish for JSON; a quick look."""
+        cdef Py_ssize_t i
+        for i in range(self.accept.len - 3):
+            if (self.accept.ptr[i] | 0x20) == c"j" and equals_ignoring_case(
+                self.accept.ptr + i, b"json", 4
+            ):
+                return True
+        return False
+
+    cdef int drop(self, frozenset names) except -1:
+        """Keep fields with these names from the container."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if _canonical(self.fields[i].name) in names:
+                self.fields[i].dropped = True
+        return 0
+
+    cdef bytes value_of(self, bytes name):
+        """Value of the only field of this name, dropped or not."""
+        cdef Py_ssize_t i, found = -1
+        for i in range(self.count):
+            if self.fields[i].name.len == PyBytes_GET_SIZE(name) and (
+                _canonical(self.fields[i].name) == name
+            ):
+                if found >= 0:
+                    return None
+                found = i
+        if found < 0:
+            return None
+        return self.fields[found].value.ptr[: self.fields[found].value.len]
 
     cdef int _settle(self, int seen) except -1:
         """What only the whole head shows."""
@@ -348,6 +390,27 @@ cdef class RequestHead:
         # close wins over keep-alive, whatever their order.
         self.keep_alive = self.keep_alive and not self._closes
         return 1
+
+
+cdef Py_ssize_t _ipv6_length(const uint8_t* p, Py_ssize_t length) noexcept nogil:
+    """Length of the `[address]` that p begins with; 0 when there is none."""
+    cdef char text[LONGEST_IPV6]
+    cdef uint8_t address[16]
+    cdef const uint8_t* end = <const uint8_t*>memchr(p, c"]", <size_t>length)
+    cdef Py_ssize_t size
+    if end == NULL:
+        return 0
+    size = end - p - 1
+    if size < 2 or size >= LONGEST_IPV6:
+        return 0
+    memcpy(text, p + 1, <size_t>size)
+    text[size] = 0
+    return size + 2 if inet_pton(AF_INET6, text, address) == 1 else 0
+
+
+cdef bytes _canonical(Slice name):
+    """A field's name as names are compared: lower case, and '-' for '_', which CGI makes equal."""
+    return name.ptr[: name.len].lower().replace(b"_", b"-")
 
 
 cdef bint _same(const uint8_t* a, const uint8_t* b, Py_ssize_t length) noexcept nogil:
@@ -399,8 +462,19 @@ cdef inline void _size_byte(Chunks* c, uint8_t byte) noexcept nogil:
         c.phase = CHUNKS_BAD
 
 
+cdef inline void _name_byte(Chunks* c, uint8_t byte) noexcept nogil:
+    """A byte of a trailer's name, which ends in a colon and cannot be empty."""
+    c.extra += 1
+    if byte == c":" and c.phase == TRAILER_NAME:
+        c.phase = TRAILER_LINE
+    elif c.extra > MOST_EXTRA or not is_token(&byte, 1):
+        c.phase = CHUNKS_BAD
+    else:
+        c.phase = TRAILER_NAME
+
+
 cdef inline void _extra_byte(Chunks* c, uint8_t byte, int line_feed) noexcept nogil:
-    """A byte of an extension or a trailer: read past, and counted."""
+    """A byte of an extension or of a trailer's value: read past, and counted."""
     c.extra += 1
     if byte == 13:
         c.phase = line_feed
@@ -434,10 +508,10 @@ cdef Py_ssize_t chunks_feed(
             _extra_byte(c, byte, CHUNK_SIZE_LF)
         elif c.phase == TRAILER_LINE:
             _extra_byte(c, byte, TRAILER_LF)
-        elif c.phase == TRAILER_START:
-            c.phase = CHUNK_LAST_LF if byte == 13 else TRAILER_LINE
-            if byte != 13:
-                _extra_byte(c, byte, CHUNKS_BAD)
+        elif c.phase == TRAILER_START and byte == 13:
+            c.phase = CHUNK_LAST_LF
+        elif c.phase == TRAILER_START or c.phase == TRAILER_NAME:
+            _name_byte(c, byte)
         elif c.phase == CHUNK_DATA_CR:
             c.phase = CHUNK_DATA_LF if byte == 13 else CHUNKS_BAD
         elif byte != 10:

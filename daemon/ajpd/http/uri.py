@@ -4,20 +4,27 @@ Law: the path we decide on and the path the container resolves are the same, or 
 refused. For every path that gets through,
 
     resolve(raw) == match == resolve(forward)      resolve: what Tomcat does to a path
+
+whatever the mode, and in the mode `proxy` also
+
     normalise(forward).match == match
     normalise(forward).forward == forward
 
 This file knows paths only: no query, no header, no configuration.
 
-Source: mod_jk `jk_util.c` (jk_servlet_normalize) and `jk_url.c` (jk_canonenc), Apache httpd
-`util.c` (dot segments, doubled slashes), Tomcat `CoyoteAdapter` (path parameters are cut before
-decoding, then slashes, then dots).
+Source: mod_jk `jk_util.c` (jk_servlet_normalize), `jk_url.c` (jk_canonenc) and `mod_jk.c`
+(JkOptions ForwardURI*), Apache httpd `util.c` (dot segments, doubled slashes, ap_os_escape_path),
+Tomcat `CoyoteAdapter` (path parameters are cut before decoding, then slashes, then dots).
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
-__all__ = ["BadURI", "NormalisedURI", "is_plain", "normalise"]
+__all__ = ["BadURI", "ForwardMode", "NormalisedURI", "forward_mode", "is_plain", "normalise"]
+
+#: The form of the path in what is forwarded: mod_jk's ForwardURIProxy, ForwardURICompat,
+#: ForwardURICompatUnparsed, ForwardURIEscaped.
+ForwardMode = Literal["proxy", "compat", "compat_unparsed", "escaped"]
 
 
 class BadURI(ValueError):  # noqa: N818 - the answer is 400, the name says why
@@ -30,7 +37,7 @@ class NormalisedURI(NamedTuple):
     Attributes:
         match: compared with rules: decoded once, without path parameters, doubled slashes and
             dot segments.
-        forward: sent to the container: encoded, with path parameters.
+        forward: sent to the container, with path parameters, in the form the mode says.
     """
 
     match: bytes
@@ -45,11 +52,39 @@ _BAD_ENCODED: Final = re.compile(rb"%(?:00|2[Ff]|5[Cc])")
 #: One escape, or one byte that must become one.
 _UNIT: Final = re.compile(rb"%([0-9A-Fa-f]{2})|[^/" + _LITERAL + rb"]")
 _ESCAPE: Final = re.compile(rb"%([0-9A-F]{2})")
+_PARAMETERS: Final = re.compile(rb";[^/]*")
+_ANY_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+#: What is no part of a path for anybody who reads it as a URI, and what breaks lines of logs.
+_NEVER_RAW: Final = re.compile(rb"[\x00-\x1f\x7f?#]")
 _KEEPS_ITS_MEANING: Final = re.compile(rb"[A-Za-z0-9~$\-_.+!*'(),:@&]")
 _PLAIN: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9~$\-_.+!*'(),:@&=]+)+/?|/")
 
 
-def normalise(raw_path: bytes) -> NormalisedURI:
+#: Names of the modes as JkOptions has them, lower case, and as ours.
+_MODES: Final[dict[str, ForwardMode]] = {
+    spelling: mode
+    for mode in get_args(ForwardMode)
+    for spelling in (mode, "forwarduri" + mode.replace("_", ""))
+}
+
+
+def forward_mode(word: str) -> ForwardMode:
+    """Find the mode of a word from a configuration.
+
+    Args:
+        word: `proxy`, `compat`, `compat_unparsed`, `escaped`, or the name in JkOptions, such as
+            `ForwardURIProxy` or `+ForwardURIProxy`, in any case.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    mode = _MODES.get(word.removeprefix("+").lower())
+    if mode is None:
+        raise ValueError(f"{word!r} is none of {', '.join(get_args(ForwardMode))}")
+    return mode
+
+
+def normalise(raw_path: bytes, mode: ForwardMode = "proxy") -> NormalisedURI:
     r"""Check and normalise the path of a request target in origin form.
 
     A segment that is a dot segment only once its parameters are cut (`..;x`) is resolved for
@@ -64,19 +99,27 @@ def normalise(raw_path: bytes) -> NormalisedURI:
     Encoded control bytes other than NUL are let through, encoded; so are bytes that are not
     UTF-8.
 
+    The other modes forward what mod_jk forwards, if Tomcat still reads `match` in it. `compat`
+    sends the path decoded, and Tomcat decodes it again; `escaped` encodes the semicolons of
+    parameters, which makes them parts of names; `compat_unparsed` sends what was received.
+
     Args:
         raw_path: as received, up to the `?`. Exactly `*` is allowed; no rule matches it.
+        mode: the form of what is forwarded; it changes nothing in `match`.
 
     Raises:
         BadURI: no leading slash; a control byte, blank, `\`, `#` or `?`; an escape that is
-            none; an encoded NUL, slash or backslash; a dot segment that leads above the root.
+            none; an encoded NUL, slash or backslash; a dot segment that leads above the root;
+            in the other modes also a path that Tomcat would read otherwise, and in `compat` an
+            encoded control byte, `#` or `?`, which would arrive raw.
     """
     if is_plain(raw_path):
         return NormalisedURI(raw_path, raw_path)
     if raw_path == b"*":
         return NormalisedURI(b"*", b"*")
     _check(raw_path)
-    return _resolve(_UNIT.sub(_canonical_unit, raw_path))
+    found = _resolve(_UNIT.sub(_canonical_unit, raw_path))
+    return found if mode == "proxy" else _in_mode(found, raw_path, mode)
 
 
 def is_plain(raw: bytes) -> bool:
@@ -152,6 +195,41 @@ def _resolve(path: bytes) -> NormalisedURI:
         _join([_decode(name) for name in seen], is_open=not is_name),
         _join([segment for segment, _ in kept], is_open=not is_kept),
     )
+
+
+def _in_mode(found: NormalisedURI, raw_path: bytes, mode: ForwardMode) -> NormalisedURI:
+    """Change what is forwarded, and make sure that it means the same."""
+    match, forward = found
+    if mode == "compat_unparsed":
+        forward = raw_path
+    elif mode == "escaped":
+        forward = forward.replace(b";", b"%3B")
+    else:
+        forward = _decode(forward)
+        bad = _NEVER_RAW.search(forward)
+        if bad is not None:
+            raise BadURI(f"byte 0x{bad[0][0]:02X} of the decoded path cannot be forwarded as it is")
+    if _as_container_reads(forward) != match:
+        raise BadURI(f"the container would read the path otherwise (forward_uri is {mode})")
+    return NormalisedURI(match, forward)
+
+
+def _as_container_reads(path: bytes) -> bytes | None:
+    """Do what Tomcat does with a path, whatever it holds; None where it answers 400."""
+    path = _PARAMETERS.sub(b"", path)
+    if _BAD_ESCAPE.search(path) is not None or _BAD_ENCODED.search(path) is not None:
+        return None
+    path = _ANY_ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), path)
+    seen: list[bytes] = []
+    name = b""
+    for name in path.split(b"/")[1:]:
+        if name == b"..":
+            if not seen:
+                return None
+            seen.pop()
+        elif name not in (b"", b"."):
+            seen.append(name)
+    return _join(seen, is_open=name in (b"", b".", b".."))
 
 
 def _join(segments: list[bytes], *, is_open: bool) -> bytes:

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ajpd.http.uri import BadURI, NormalisedURI, is_plain, normalise
+from ajpd.http.uri import BadURI, ForwardMode, NormalisedURI, forward_mode, is_plain, normalise
+
+MODES: tuple[ForwardMode, ...] = ("proxy", "compat", "compat_unparsed", "escaped")
+OTHER_MODES = MODES[1:]
 
 
-def tomcat(path: bytes) -> bytes | None:
+def tomcat_resolve(path: bytes) -> bytes | None:
     """What Tomcat makes of a path, step by step as it does it; None where it answers 400.
 
     Written from the behaviour of CoyoteAdapter (path parameters, decoding, normalize) and
@@ -27,6 +30,8 @@ def tomcat(path: bytes) -> bytes | None:
     pos = 0
     while pos < len(path):
         if path[pos] == 0x25:
+            if not re.fullmatch(rb"[0-9A-Fa-f]{2}", path[pos + 1 : pos + 3]):
+                return None
             byte = int(path[pos + 1 : pos + 3], 16)
             if byte == 0x2F:
                 return None
@@ -102,7 +107,7 @@ def tomcat(path: bytes) -> bytes | None:
 def test_examples(raw: bytes, match: bytes, forward: bytes) -> None:
     assert normalise(raw) == NormalisedURI(match, forward)
     if raw != b"*":
-        assert tomcat(raw) == tomcat(forward) == match
+        assert tomcat_resolve(raw) == tomcat_resolve(forward) == match
     assert normalise(forward) == (match, forward)
 
 
@@ -179,14 +184,116 @@ def test_is_plain(raw: bytes, expected: bool) -> None:
 
 def test_plain_paths_are_returned_as_they_are() -> None:
     raw = b"/app/index.html"
-    match, forward = normalise(raw)
-    assert match is raw
-    assert forward is raw
+    for mode in MODES:
+        match, forward = normalise(raw, mode)
+        assert match is raw
+        assert forward is raw
+
+
+# --- the other modes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "compat", "unparsed", "escaped"),
+    [
+        (b"/", b"/", b"/", b"/"),
+        (b"*", b"*", b"*", b"*"),
+        (b"/app/x.jsp", b"/app/x.jsp", b"/app/x.jsp", b"/app/x.jsp"),
+        (b"/a%20b", b"/a b", b"/a%20b", b"/a%20b"),
+        (b"/%c3%a4", b"/\xc3\xa4", b"/%c3%a4", b"/%C3%A4"),
+        (b"/\xe4", b"/\xe4", b"/\xe4", b"/%E4"),
+        (b"/%7Eann", b"/~ann", b"/%7Eann", b"/~ann"),
+        (b"/a%3Db", b"/a=b", b"/a%3Db", b"/a=b"),
+        (b"//a/./b/..", b"/a/", b"//a/./b/..", b"/a/"),
+        (b"/%2e%2E/a", None, None, None),
+        (b"/x/%2e%2E/a", b"/a", b"/x/%2e%2E/a", b"/a"),
+        # Parameters: what was one is one, and what was none is none.
+        (b"/a;jsessionid=0F.n1/b", b"/a;jsessionid=0F.n1/b", b"/a;jsessionid=0F.n1/b", None),
+        (b"/app/..;/manager", b"/app/..;/manager", b"/app/..;/manager", None),
+        (b"/a;p=%2541%25zz", b"/a;p=%41%zz", b"/a;p=%2541%25zz", None),
+        (b"/a;b/../c", b"/c", b"/a;b/../c", b"/c"),
+        (b"/a%3Bb", None, b"/a%3Bb", b"/a%3Bb"),
+        (b"/a/..%3Bx/b", None, b"/a/..%3Bx/b", b"/a/..%3Bx/b"),
+        # A second decoding would find what the first one left.
+        (b"/a%25b", None, b"/a%25b", b"/a%25b"),
+        (b"/a%2541", None, b"/a%2541", b"/a%2541"),
+        (b"/a/%252e%252e/b", None, b"/a/%252e%252e/b", b"/a/%252e%252e/b"),
+        (b"/%252e%252e/x", None, b"/%252e%252e/x", b"/%252e%252e/x"),
+        (b"/a%252Fb", None, b"/a%252Fb", b"/a%252Fb"),
+        (b"/a%255cb", None, b"/a%255cb", b"/a%255cb"),
+        (b"/a%2500", None, b"/a%2500", b"/a%2500"),
+        # Raw, these end a path or a line.
+        (b"/a%3Fb", None, b"/a%3Fb", b"/a%3Fb"),
+        (b"/a%23b", None, b"/a%23b", b"/a%23b"),
+        (b"/a%0D%0Ab", None, b"/a%0D%0Ab", b"/a%0D%0Ab"),
+        (b"/a%7fb", None, b"/a%7fb", b"/a%7Fb"),
+        (b"/a;x=%0a", None, b"/a;x=%0a", None),
+    ],
+)
+def test_examples_of_other_modes(
+    raw: bytes, compat: bytes | None, unparsed: bytes | None, escaped: bytes | None
+) -> None:
+    for mode, forward in zip(OTHER_MODES, (compat, unparsed, escaped), strict=True):
+        if forward is None:
+            with pytest.raises(BadURI):
+                normalise(raw, mode)
+            continue
+        match = normalise(raw).match
+        assert normalise(raw, mode) == NormalisedURI(match, forward)
+        if raw != b"*":
+            assert tomcat_resolve(forward) == match
+
+
+@pytest.mark.parametrize(
+    ("raw", "mode", "message"),
+    [
+        (b"/a%3Bb", "compat", "would read the path otherwise (forward_uri is compat)"),
+        (b"/a;b", "escaped", "would read the path otherwise (forward_uri is escaped)"),
+        (b"/a%0ab", "compat", "byte 0x0A of the decoded path cannot be forwarded"),
+        (b"/a%3fb", "compat", "byte 0x3F of the decoded path cannot be forwarded"),
+    ],
+)
+def test_why_other_modes_refuse(raw: bytes, mode: ForwardMode, message: str) -> None:
+    with pytest.raises(BadURI, match=re.escape(message)):
+        normalise(raw, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("raw", [b"", b"a", b"/a b", b"/..", b"/a%2Fb", b"/a%", b"/a\\b", b"/a%00"])
+def test_what_is_refused_in_any_mode(raw: bytes, mode: ForwardMode) -> None:
+    with pytest.raises(BadURI):
+        normalise(raw, mode)
+
+
+@pytest.mark.parametrize(
+    ("word", "mode"),
+    [
+        *((mode, mode) for mode in MODES),
+        ("ForwardURIProxy", "proxy"),
+        ("+ForwardURICompat", "compat"),
+        ("forwarduricompatunparsed", "compat_unparsed"),
+        ("+ForwardURIEscaped", "escaped"),
+        ("Proxy", "proxy"),
+    ],
+)
+def test_forward_mode(word: str, mode: ForwardMode) -> None:
+    assert forward_mode(word) == mode
+
+
+@pytest.mark.parametrize("word", ["", "raw", "compat-unparsed", "-ForwardURIProxy", "ForwardURI"])
+def test_no_forward_mode(word: str) -> None:
+    expected = f"{word!r} is none of proxy, compat, compat_unparsed, escaped"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        forward_mode(word)
+
+
+# --- properties -----------------------------------------------------------------------------------
 
 
 PIECES = [
     *(b"/", b"/", b"/", b".", b"..", b"...", b";", b"..;", b".;x", b"%2e", b"%2E%2e", b"%3B"),
     *(b"%3b", b"%253B", b"%252e", b"%25", b"%3D", b"=", b"a", b"B.c", b"%41", b"%7e", b"%20"),
+    *(b"%252F", b"%255c", b"%2500", b"%25zz", b"%3F", b"%23"),
     *(b"%0a", b"\xc3\xa4", b"%c3%A4", b"[", b"*", b"jsessionid=X.n1", b"%2F", b"%5C", b"%00"),
 ]
 tricky = st.lists(st.sampled_from(PIECES), max_size=14).map(lambda parts: b"/" + b"".join(parts))
@@ -198,8 +305,8 @@ def check_laws(raw: bytes) -> None:
         match, forward = normalise(raw)
     except BadURI:
         return
-    assert tomcat(raw) == match
-    assert tomcat(forward) == match
+    assert tomcat_resolve(raw) == match
+    assert tomcat_resolve(forward) == match
     assert normalise(forward) == (match, forward)
     assert is_plain(raw) == (match == forward == raw)
     assert re.fullmatch(rb"(?:[A-Za-z0-9~$\-_.+!*'(),;:@&=/]|%[0-9A-F]{2})+", forward)
@@ -207,26 +314,52 @@ def check_laws(raw: bytes) -> None:
     assert b"//" not in match
 
 
+def check_laws_of_other_modes(raw: bytes) -> None:
+    """No mode accepts what `proxy` refuses, or decides on another path."""
+    try:
+        match, proxied = normalise(raw)
+    except BadURI:
+        for mode in OTHER_MODES:
+            with pytest.raises(BadURI):
+                normalise(raw, mode)
+        return
+    forwarded: dict[str, bytes] = {}
+    for mode in OTHER_MODES:
+        with contextlib.suppress(BadURI):
+            found = normalise(raw, mode)
+            assert found.match == match
+            assert tomcat_resolve(found.forward) == match
+            forwarded[mode] = found.forward
+    assert forwarded["compat_unparsed"] == raw
+    assert forwarded.get("escaped") == (None if b";" in proxied else proxied)
+    decoded = re.sub(rb"%(..)", lambda escape: bytes.fromhex(escape[1].decode()), proxied)
+    is_safe = tomcat_resolve(decoded) == match and not re.search(rb"[\0-\x1f\x7f?#]", decoded)
+    assert forwarded.get("compat") == (decoded if is_safe else None)
+
+
 @settings(max_examples=600)
 @given(tricky)
 def test_laws_on_tricky_paths(raw: bytes) -> None:
     check_laws(raw)
+    check_laws_of_other_modes(raw)
 
 
 @given(any_path)
 def test_laws_on_any_bytes(raw: bytes) -> None:
     check_laws(raw)
+    check_laws_of_other_modes(raw)
 
 
 @given(tricky)
 def test_what_tomcat_refuses_is_refused(raw: bytes) -> None:
     valid = re.sub(rb"%(?![0-9A-Fa-f]{2})", b"", raw)
-    if tomcat(valid) is None:
-        with pytest.raises(BadURI):
-            normalise(valid)
+    if tomcat_resolve(valid) is None:
+        for mode in MODES:
+            with pytest.raises(BadURI):
+                normalise(valid, mode)
 
 
-@given(st.binary(max_size=40))
-def test_nothing_but_bad_uri_is_raised(raw: bytes) -> None:
+@given(st.binary(max_size=40), st.sampled_from(MODES))
+def test_nothing_but_bad_uri_is_raised(raw: bytes, mode: ForwardMode) -> None:
     with contextlib.suppress(BadURI):
-        normalise(raw)
+        normalise(raw, mode)
