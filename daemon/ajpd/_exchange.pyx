@@ -10,24 +10,14 @@ Source: mod_jk `ajp_service`, `ajp_get_reply`; RFC 9112 §9; spec of ajp13 "Requ
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
-from libc.string cimport memcpy
 
 from ajp._clock cimport monotonic
 from ajp._endpoint cimport Attempt, Endpoint
-from ajp._packets cimport ResponseHead, body_packet_header
-from ajp._wire cimport Slice
+from ajp._packets cimport ResponseHead, slice_bytes
 from ajpd._forward cimport forward_request
 from ajpd._service cimport DISCARD_LIMIT
-from ajpd.http._request cimport (
-    ASTERISK_FORM,
-    CHUNKS_BAD,
-    CHUNKS_DONE,
-    RequestHead,
-    chunks_feed,
-    chunks_init,
-    is_plain_path,
-)
+from ajpd._upload cimport upload_of
+from ajpd.http._request cimport ASTERISK_FORM, RequestHead, is_plain_path
 from ajpd.http._response cimport BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, response_head
 
 import logging
@@ -39,9 +29,9 @@ from ajp.errors import (
     ProtocolError,
     Reason,
 )
-from ajpd.http.pages import page
+from ajpd.http.pages import wants_json
 from ajpd.http.uri import BadURI, normalise
-from ajpd.policy import CLIENT_FAULTS, IDEMPOTENT, may_retry
+from ajpd.policy import CLIENT_FAULTS, leaves_hard, may_retry, retry_delay
 
 __all__ = ["Exchange"]
 
@@ -49,9 +39,6 @@ logger = logging.getLogger("ajpd.exchange")
 
 
 cdef enum:
-    # The client's body waits here while the container is busy: one packet and one read ahead.
-    QUEUE_HIGH = 131072
-    QUEUE_LOW = 65536
     # Up to here a copy is cheaper than one more buffer for the system.
     JOIN_LIMIT = 32768
     # Pieces up to this size are copied out of a read, so that they do not keep all of it alive.
@@ -59,7 +46,8 @@ cdef enum:
 
 # Seconds a response head waits for something to go with it.
 cdef double HEAD_WAITS = 0.05
-cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Seconds END_RESPONSE may take when the client has gone with all of its answer.
+cdef double END_WAITS = 1.0
 cdef bytes OPTIONS_ALLOWED = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n"
 
 
@@ -82,25 +70,25 @@ cdef class Exchange(Attempt):
         self.plan.head_request = self.method == b"HEAD"
         self.plan.minor = 1 if head.minor >= 1 else 0
         self.plan.keep_alive = head.keep_alive and not self.service.draining
-        self.is_idempotent = self.method in IDEMPOTENT
-        self.replayable = True
-        self.queue = []
+        if head.mentions_json():
+            self.wants_json = wants_json(slice_bytes(head.accept))
         self.pieces = []
-        self.by_chunks = head.chunked
-        self.body_left = 0 if head.content_length < 0 else head.content_length
-        self.body_complete = not head.chunked and self.body_left == 0
-        self.expects_continue = head.expects_continue and not self.body_complete
-        if self.by_chunks:
-            chunks_init(&self.chunks)
+        self.upload = upload_of(head, self.client)
+        self.body_complete = self.upload is None
+        self.peer = self.service.introduce(head, self.client)
         self.service.requests += 1
-        if self.service.max_body_bytes > 0 and self.body_left > self.service.max_body_bytes:
+        if self.service.max_body_bytes > 0 and head.content_length > self.service.max_body_bytes:
             return self._refuse(413, Reason.REQUEST_TOO_LARGE, "")
         if head.form == ASTERISK_FORM:
             return self._answer_options()
+        if head.https and not self.peer.is_ssl:
+            # RFC 9110 §7.4: what is asked for over TLS must have come over TLS.
+            self.plan.keep_alive = False
+            return self._refuse(421, Reason.BAD_REQUEST, "")
         forward = match = self.path
         if not is_plain_path(head.path.ptr, head.path.len):
             try:
-                match, forward = normalise(self.path)
+                match, forward = normalise(self.path, self.service.forward_uri)
             except BadURI as wrong:
                 return self._refuse(400, Reason.BAD_REQUEST, str(wrong))
         mount = self.service.match(match)
@@ -109,11 +97,23 @@ cdef class Exchange(Attempt):
         self.target = self.service.targets[mount.worker]
         # What was read of the head decides the length header in the packet and, here, whether a
         # body packet follows it unasked.
-        self.after_packet = -1 if head.chunked else self.body_left
+        self.after_packet = 0
+        if self.upload is not None:
+            self.after_packet = -1 if head.chunked else head.content_length
+            self.upload.keep = self.target.replay_limit
         if mount.reply_timeout_ms is not None:
             self.reply_timeout = mount.reply_timeout_ms / 1000
+        if self.service.reply_timeout_header is not None and self.client.trusted:
+            self.reply_timeout = self.service.asked_reply_timeout(head, self.reply_timeout)
+        self.fail_on_status = self.target.fail_on_status
+        if mount.fail_on_status is not None:
+            self.fail_on_status = mount.fail_on_status
+        self.replace_from = mount.use_server_errors
         try:
-            self.packet = forward_request(head, forward, self.target, self.client)
+            attributes = None
+            if self.service.attributes:
+                attributes = self.service.attributes_of(head, self.peer, self.client.trusted)
+            self.packet = forward_request(head, forward, self.target, self.peer, attributes)
         except LocalProtocolError as wrong:
             return self._refuse_encoding(head, wrong)
         return 0
@@ -149,32 +149,14 @@ cdef class Exchange(Attempt):
 
     cdef Py_ssize_t feed(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1:
         """Take request body out of data[start:end]; returns how many bytes belong to it."""
-        cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(data)
-        cdef Py_ssize_t pos = start, length
-        cdef Slice piece
-        if self.by_chunks:
-            while pos < end and not self.body_complete:
-                pos += chunks_feed(&self.chunks, p + pos, end - pos, &piece)
-                if self.chunks.phase == CHUNKS_BAD:
-                    self._bad_body()
-                    return pos - start
-                if self.chunks.phase == CHUNKS_DONE:
-                    self.body_complete = True
-                if piece.len > 0:
-                    self._queue_piece(data, piece.ptr - p, piece.len)
-        else:
-            length = end - pos
-            if length > self.body_left:
-                length = <Py_ssize_t>self.body_left
-            self.body_left -= length
-            self.body_complete = self.body_left == 0
-            self._queue_piece(data, pos, length)
-            pos += length
-        if (
-            self.service.max_body_bytes > 0
-            and self.body_total > self.service.max_body_bytes
-            and not self.answered
-        ):
+        cdef Upload upload = self.upload
+        cdef Py_ssize_t used = upload.feed(data, start, end)
+        self.body_complete = upload.complete
+        if upload.broken:
+            self._bad_body()
+        elif self.answered:
+            return used
+        elif 0 < self.service.max_body_bytes < upload.total:
             self._abandon()
             if self.head_written:
                 self.answered = True
@@ -182,20 +164,9 @@ cdef class Exchange(Attempt):
                 self.client.exchange_broken(False)
             else:
                 self._refuse(413, Reason.REQUEST_TOO_LARGE, "")
-        elif not self.answered:
+        else:
             self._pump()
-        return pos - start
-
-    cdef int _queue_piece(self, bytes data, Py_ssize_t start, Py_ssize_t length) except -1:
-        """Keep body for the container, or drop it when the answer is complete already."""
-        self.body_total += length
-        self.expects_continue = False
-        if self.answered or length == 0:
-            return 0
-        self.queue.append((data, start, start + length))
-        self.queued += length
-        if self.queued >= QUEUE_HIGH:
-            self.client.want_body(False)
+        return used
 
     cdef int _bad_body(self) except -1:
         """Chunked framing that cannot be trusted: the connection ends here."""
@@ -215,35 +186,52 @@ cdef class Exchange(Attempt):
         """Ask for an endpoint, once the first body packet of a known length can ride along."""
         if self.answered or self.waiting or self.endpoint is not None or self.attempts > 0:
             return 0
-        if self.after_packet > 0 and self.queued == 0:
-            self._say_continue()
-            return 0
         if self.after_packet > 0:
+            if self.upload.queued == 0:
+                return self.upload.say_continue()
             # As much as is there; the container would wait for a full packet no less.
-            packet = self._take_body_packet(self.target.max_packet_size - 6)
+            packet = self.upload.take_packet(self.target.max_packet_size - 6)
             self.after_packet -= PyBytes_GET_SIZE(packet) - 6
             self.packet = self.packet + packet
             self.with_body = True
+            # It rides in `packet` on every attempt.
+            if self.upload.given is not None:
+                self.upload.given.clear()
+                self.upload.given_size = 0
         return self._try()
-
-    cdef int _say_continue(self) except -1:
-        if self.expects_continue:
-            self.expects_continue = False
-            self.client.write(CONTINUE)
-            self.client.want_body(True)
 
     cdef bint wants_body(self) noexcept:
         """Whether the exchange waits for the client's body and not for the container."""
-        return not self.body_complete and self.queued == 0 and not self.expects_continue
+        return not self.body_complete and self.upload.queued == 0 and (
+            not self.upload.expects_continue
+        )
+
+    cdef bint may_say_more(self) noexcept:
+        """Whether an interim response may be written now."""
+        return not self.answered and not self.head_written and self.plan.minor >= 1
 
     cdef int client_gone(self, object reason, str words) except -1:
         """The client closed the connection, or lost it."""
         if self.answered:
             return 0
         self.answered = True
+        if self.endpoint is not None:
+            if self._has_all():
+                # It got what it came for; END_RESPONSE is still to come and says whether the
+                # endpoint may be used again.
+                self.service.wheel.arm(self, monotonic() + END_WAITS)
+                return 0
+            self.endpoint.leave(leaves_hard(self.target.recovery_options))
         self._abandon()
         self._log(reason, None, words)
         return 0
+
+    cdef bint _has_all(self) noexcept:
+        """Whether the client has every byte of its answer, and the container every byte of it."""
+        return self.head_written and self.body_complete and self.allowance == 0 and (
+            self.plan.framing == NO_BODY
+            or (self.plan.framing == BY_LENGTH and self.plan.length == 0)
+        )
 
     cdef int client_late(self) except -1:
         """The client did not send its body in time."""
@@ -270,18 +258,21 @@ cdef class Exchange(Attempt):
 
     cdef int _abandon(self) except -1:
         """Give the attempt up, wherever it is."""
+        self.disarm()
+        self.resting = False
         if self.endpoint is not None:
             self.endpoint.abort()
         elif self.waiting:
             self.waiting = False
             self.target.worker.cancel(self)
-        self.queue.clear()
-        self.queued = 0
+        if self.upload is not None:
+            self.upload.drop()
 
     # --- attempts ---------------------------------------------------------------------------------
 
     cdef int _try(self) except -1:
         self.attempts += 1
+        self.resting = False
         self.waiting = True
         self.target.worker.acquire(self)
 
@@ -290,6 +281,7 @@ cdef class Exchange(Attempt):
         self.waiting = False
         self.allowance = 0
         endpoint.start(self, self.packet, self.after_packet, self.with_body)
+        self.reused = endpoint.reused
         if self.client.write_paused:
             endpoint.pause_reading()
 
@@ -298,45 +290,78 @@ cdef class Exchange(Attempt):
         self.waiting = False
         if self.answered:
             return
-        if not self.head_written and self.replayable and may_retry(
-            reason,
-            progress,
-            is_idempotent=self.is_idempotent,
-            attempts=self.attempts,
-            limit=self.target.retries,
-        ):
-            self._drop_response()
-            logger.info(
-                "%s %s worker=%s reason=%s progress=%s error=%s: trying again",
-                self.method.decode("latin-1"), self.path.decode("latin-1"), self.target.name,
-                reason, progress.name, error,
-            )
-            self._try()
-            return
+        if self.reused and progress == Progress.NOTHING_SENT:
+            self.stale += 1
         if self.head_written:
             self.answered = True
-            self.queue.clear()
+            if self.upload is not None:
+                self.upload.drop()
             self._log(reason, progress, error)
             # Without the last chunk or all of its length a close shows; by close alone it does not.
             self._flush(False)
             self.client.exchange_broken(self.plan.framing != BY_CLOSE)
             return
-        self._drop_response()
-        self._refuse_with(REASON_STATUS[reason], reason, "", progress, error)
-
-    cdef int _drop_response(self) except -1:
         self.head_bytes = None
         self.pieces.clear()
         self.pieces_size = 0
+        if self._again(reason, progress, error):
+            return
+        self._refuse_with(REASON_STATUS[reason], reason, "", progress, error)
+
+    cdef bint _again(self, object reason, object progress, object error) except -1:
+        """Make another attempt, now or a little later, if that can do no harm."""
+        cdef double delay
+        if not may_retry(
+            reason,
+            progress,
+            method=self.method,
+            is_replayable=self.upload is None or self.upload.given is not None,
+            recovery_options=self.target.recovery_options,
+            # A pooled connection that turned out to be dead was no attempt at anything.
+            attempts=self.attempts - self.stale,
+            limit=self.target.retries,
+        ):
+            return False
+        logger.info(
+            "%s %s worker=%s reason=%s progress=%s error=%s: trying again",
+            self.method.decode("latin-1"), self.path.decode("latin-1"), self.target.name,
+            reason, progress.name, error,
+        )
+        if self.upload is not None:
+            self.upload.rewind()
+        self.status = 0
+        delay = retry_delay(reason, reused=self.reused, interval=self.target.retry_interval)
+        self.reused = False
+        if delay > 0:
+            self.resting = True
+            self.service.wheel.arm(self, monotonic() + delay)
+        else:
+            self._try()
+        return True
 
     # --- the container's side ---------------------------------------------------------------------
 
     cpdef on_headers(self, ResponseHead head):
         """Status and headers: keep them until the read is done."""
         self.status = head.status
-        if not self.body_complete and (self.by_chunks or self.body_left > DISCARD_LIMIT):
-            # Reading the rest just to keep the connection is not worth it.
-            self.plan.keep_alive = False
+        if self.fail_on_status is not None and (
+            head.status in self.fail_on_status or -head.status in self.fail_on_status
+        ):
+            self.endpoint.abort()
+            self.on_failed(
+                Reason.FAIL_ON_STATUS,
+                Progress.RESPONSE_STARTED,
+                f"{self.target.name} answered {head.status}, which fail_on_status names",
+            )
+            return
+        # The challenge of a 401 is in its headers.
+        self.replacing = 0 < self.replace_from <= head.status != 401
+        if self.replacing:
+            return
+        if self.upload is not None:
+            self.upload.forget()
+            if self._rest_is_too_much():
+                self.plan.keep_alive = False
         if self.service.draining:
             self.plan.keep_alive = False
         try:
@@ -350,7 +375,7 @@ cdef class Exchange(Attempt):
     cpdef on_body(self, bytes data, Py_ssize_t start, Py_ssize_t end):
         """Body: keep it until the read is done."""
         cdef Py_ssize_t size = end - start
-        if self.answered or self.plan.framing == NO_BODY:
+        if self.answered or self.replacing or self.plan.framing == NO_BODY:
             return
         if self.plan.framing == BY_LENGTH and size > self.plan.length:
             # More than announced: what is announced is what the client gets, and no more on this
@@ -376,13 +401,13 @@ cdef class Exchange(Attempt):
 
     cpdef on_flush(self):
         """What there is leaves at the end of this read, be it the head alone."""
-        self.flush_wanted = True
+        self.flush_wanted = not self.replacing
 
     cpdef on_get_body(self, Py_ssize_t allowance):
         """The container waits for body."""
         self.allowance = allowance
-        if self.queued == 0 and not self.body_complete:
-            self._say_continue()
+        if self.upload is not None and self.upload.queued == 0 and not self.body_complete:
+            self.upload.say_continue()
         self._pump()
 
     cpdef on_read_done(self):
@@ -401,9 +426,13 @@ cdef class Exchange(Attempt):
         self._flush(False)
 
     cpdef on_deadline(self, double now):
-        """Nothing followed the head: it leaves alone."""
-        if not self.answered:
+        """Nothing followed the head, or END_RESPONSE did not; or another attempt is due."""
+        if self.resting:
+            self._try()
+        elif not self.answered:
             self._flush(False)
+        elif self.endpoint is not None:
+            self.endpoint.abort()
 
     cpdef on_end(self):
         """The response is complete, if it is as long as it said."""
@@ -418,6 +447,9 @@ cdef class Exchange(Attempt):
                 Progress.RESPONSE_STARTED,
                 "403 and the connection closed: compare secret with the connector's secret",
             )
+        if self.replacing:
+            self._answer_with_page(self.status, "", "")
+            return
         if self.plan.framing == BY_LENGTH and self.plan.length > 0:
             self._log(
                 Reason.EOF_MID_BODY,
@@ -464,41 +496,14 @@ cdef class Exchange(Attempt):
             return self.go()
         if self.allowance == 0:
             return 0
-        if self.queued > 0:
-            packet = self._take_body_packet(self.allowance)
+        if self.upload is not None and self.upload.queued > 0:
+            packet = self.upload.take_packet(self.allowance)
             self.allowance = 0
-            self.replayable = False
             self.endpoint.send_body(packet, PyBytes_GET_SIZE(packet) - 6)
         elif self.body_complete:
             self.allowance = 0
-            self.replayable = False
             self.endpoint.end_body()
         return 0
-
-    cdef bytes _take_body_packet(self, Py_ssize_t most):
-        """One body packet out of the queue, at least one byte and at most `most`."""
-        cdef Py_ssize_t size = self.queued if self.queued < most else most
-        cdef Py_ssize_t at = 6, start, end, taken
-        cdef int used = 0
-        cdef bytes data
-        cdef bytes packet = PyBytes_FromStringAndSize(NULL, size + 6)
-        cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(packet)
-        body_packet_header(out, size)
-        while at < size + 6:
-            data, start, end = self.queue[used]
-            taken = end - start
-            if taken > size + 6 - at:
-                taken = size + 6 - at
-                self.queue[used] = (data, start + taken, end)
-            else:
-                used += 1
-            memcpy(out + at, PyBytes_AS_STRING(data) + start, <size_t>taken)
-            at += taken
-        del self.queue[:used]
-        self.queued -= size
-        if self.queued <= QUEUE_LOW and not self.body_complete:
-            self.client.want_body(True)
-        return packet
 
     # --- to the client ----------------------------------------------------------------------------
 
@@ -539,41 +544,52 @@ cdef class Exchange(Attempt):
         return self._refuse_with(status, reason, detail, None, None)
 
     cdef int _refuse_with(self, int status, object reason, str detail, object progress, object error) except -1:
-        """Answer with a page of our own."""
-        cdef bint reusable = self.plan.keep_alive and not self.service.draining
-        if not self.body_complete and (
-            self.by_chunks or self.body_left > DISCARD_LIMIT or self.expects_continue
-        ):
-            reusable = False
-        self.answered = True
+        """Give up, and answer with a page of our own."""
         self.status = status
-        self.head_written = True
-        self.queue.clear()
-        self.queued = 0
         self._log(reason, progress, error if error is not None else detail)
+        return self._answer_with_page(status, str(reason), detail)
+
+    cdef int _answer_with_page(self, int status, str reason, str detail) except -1:
+        cdef bint reusable = self.plan.keep_alive and not self.service.draining
+        if self.upload is not None:
+            if self._rest_is_too_much() or (
+                not self.body_complete and self.upload.expects_continue
+            ):
+                reusable = False
+            self.upload.drop()
+        self.answered = True
+        self.head_written = True
         self.client.write(
-            page(
+            self.service.pages.page(
                 status,
-                str(reason),
+                reason,
                 date_line=self.service.date_line(),
                 keep_alive=reusable,
                 minor=self.plan.minor,
                 head_request=self.plan.head_request,
                 detail=detail,
+                json=self.wants_json,
             )
         )
         return self._finish(reusable)
 
+    cdef bint _rest_is_too_much(self) noexcept:
+        """Whether reading the rest of the body is not worth keeping the connection."""
+        return not self.body_complete and (
+            self.upload.by_chunks or self.upload.left > DISCARD_LIMIT
+        )
+
     cdef int _finish(self, bint reusable) except -1:
         """Answered: the connection goes on, or reads the rest of the body first, or ends."""
-        self.discarding = not self.body_complete
-        if self.discarding:
-            self.client.want_body(True)
+        if self.upload is not None:
+            self.upload.drop()
+            if not self.body_complete:
+                self.client.want_body(True)
         return self.client.exchange_done(reusable)
 
     cdef int _log(self, object reason, object progress, object error) except -1:
         """One line for each exchange that did not go well; the client's own faults are no news."""
-        self.service.failures += 1
+        self.service.count(reason)
         client_fault = reason in CLIENT_FAULTS
         level = logging.INFO if client_fault else logging.WARNING
         if logger.isEnabledFor(level):
@@ -582,7 +598,7 @@ cdef class Exchange(Attempt):
                 "%s %s client=%s worker=%s status=%s reason=%s progress=%s attempts=%d error=%s",
                 self.method.decode("latin-1"),
                 self.path.decode("latin-1"),
-                (self.client.remote_addr or b"-").decode("latin-1"),
+                (self.peer.remote_addr).decode("latin-1"),
                 self.target.name if self.target is not None else "-",
                 self.status or "-",
                 reason,

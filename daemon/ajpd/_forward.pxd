@@ -1,8 +1,10 @@
 """A client's request head as a FORWARD_REQUEST."""
 
-from ajpd._service cimport ClientSide, Target
+from ajpd._peer cimport Peer
+from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
-
-# Raises LocalProtocolError; `uri` is what normalisation made of the path.
-cdef bytes forward_request(RequestHead head, bytes uri, Target target, ClientSide client)
+# `attributes`: (name, value) pairs, or None.
+cdef bytes forward_request(
+    RequestHead head, bytes uri, Target target, Peer peer, list attributes
+)

@@ -11,8 +11,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t
 
 from ajp._packets cimport (
+    ATTR_AUTH_TYPE,
     ATTR_QUERY_STRING,
+    ATTR_REMOTE_USER,
     ATTR_SECRET,
+    ATTR_SSL_CERT,
+    ATTR_SSL_CIPHER,
+    ATTR_SSL_SESSION,
     ATTR_STORED_METHOD,
     LARGEST_PACKET,
     STORED_METHOD,
@@ -23,17 +28,22 @@ from ajp._packets cimport (
     end_request_headers,
     method_code,
     put_attribute,
+    put_key_size,
     put_request_attribute,
     put_request_header,
 )
 from ajp._wire cimport W_NONE, Slice, Writer, writer_init
-from ajpd._service cimport ClientSide, Target
+from ajpd._peer cimport Peer
+from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
 cdef uint8_t BUFFER[LARGEST_PACKET]
+cdef frozenset HOST = frozenset((b"host",))
 
 
-cdef bytes forward_request(RequestHead head, bytes uri, Target target, ClientSide client):
+cdef bytes forward_request(
+    RequestHead head, bytes uri, Target target, Peer peer, list attributes
+):
     """Write the FORWARD_REQUEST, whole, before any endpoint is touched.
 
     Raises LocalProtocolError when it does not fit, or cannot be said.
@@ -41,26 +51,31 @@ cdef bytes forward_request(RequestHead head, bytes uri, Target target, ClientSid
     cdef Writer w
     cdef RequestLine line
     cdef Py_ssize_t i
-    cdef bytes server_name
+    cdef bytes server_name = _server_name(head, peer)
+    cdef bytes host = _host(head, peer)
     line.method = head.method
     line.protocol.ptr = <const uint8_t*>(b"HTTP/1.1" if head.minor >= 1 else b"HTTP/1.0")
     line.protocol.len = 8
     line.uri.ptr = <const uint8_t*>PyBytes_AS_STRING(uri)
     line.uri.len = PyBytes_GET_SIZE(uri)
-    _borrow(&line.remote_addr, client.remote_addr)
+    _borrow(&line.remote_addr, peer.remote_addr)
     line.remote_host.ptr = NULL
     line.remote_host.len = 0
-    if head.host.len > 0:
-        server_name = PyBytes_FromStringAndSize(<const char*>head.host.ptr, head.host.len)
-        server_name = server_name.lower()
-    else:
-        server_name = client.local_addr
     _borrow(&line.server_name, server_name)
-    line.is_ssl = client.is_tls
-    line.server_port = head.port if head.port > 0 else client.local_port
+    line.is_ssl = peer.is_ssl
+    line.server_port = _server_port(head, peer)
     writer_init(&w, BUFFER, target.max_packet_size)
     begin_forward_request(&w, &line)
-    if head.authority.len > 0:
+    if host is not None:
+        head.drop(HOST)
+        put_request_header(
+            &w,
+            <const uint8_t*>b"host",
+            4,
+            <const uint8_t*>PyBytes_AS_STRING(host),
+            PyBytes_GET_SIZE(host),
+        )
+    elif head.authority.len > 0:
         put_request_header(
             &w, <const uint8_t*>b"host", 4, head.authority.ptr, head.authority.len
         )
@@ -81,29 +96,77 @@ cdef bytes forward_request(RequestHead head, bytes uri, Target target, ClientSid
         # Absent would mean unknown to Tomcat.
         put_request_header(&w, <const uint8_t*>b"content-length", 14, <const uint8_t*>b"0", 1)
     end_request_headers(&w)
-    _put_attributes(&w, head, target, client)
+    _put_attributes(&w, head, target, peer)
+    if attributes is not None:
+        for name, value in attributes:
+            _put_named(&w, name, value)
     end_forward_request(&w)
     if w.err != W_NONE or w.pos > target.max_packet_size:
         check_written(&w, target.max_packet_size, "FORWARD_REQUEST", _headers(head))
     return PyBytes_FromStringAndSize(<const char*>BUFFER, w.pos)
 
 
-cdef int _put_attributes(
-    Writer* w, RequestHead head, Target target, ClientSide client
-) except -1:
+cdef bytes _server_name(RequestHead head, Peer peer):
+    """The name the client used; the address it reached where it used none."""
+    if peer.server_name is not None:
+        return peer.server_name
+    if head.host.len > 0:
+        return PyBytes_FromStringAndSize(<const char*>head.host.ptr, head.host.len).lower()
+    return peer.local_addr
+
+
+cdef int _server_port(RequestHead head, Peer peer) noexcept:
+    """The port the client used, as far as it said so; else the one it reached."""
+    if peer.server_port > 0:
+        return peer.server_port
+    return head.port if head.port > 0 else peer.local_port
+
+
+cdef bytes _host(RequestHead head, Peer peer):
+    """Host in the words of the client of a trusted proxy; None: as it stands.
+
+    Tomcat takes the server's name and port from there; the fields of AJP are its local ones.
+    """
+    cdef bytes name, port
+    cdef int number
+    if peer.server_name is None and peer.server_port == 0:
+        return None
+    name = _server_name(head, peer)
+    number = _server_port(head, peer)
+    port = b"" if number == (443 if peer.is_ssl else 80) else b":%d" % number
+    return name + port
+
+
+cdef int _put_attributes(Writer* w, RequestHead head, Target target, Peer peer) except -1:
     """Attributes in mod_jk's order: the secret first, so that a container can stop early."""
-    cdef bytes secret = target.secret
-    if secret is not None:
-        put_attribute(
-            w, ATTR_SECRET, <const uint8_t*>PyBytes_AS_STRING(secret), PyBytes_GET_SIZE(secret)
-        )
+    tls = peer.tls
+    _put_coded(w, ATTR_SECRET, target.secret)
+    if tls is not None:
+        _put_coded(w, ATTR_REMOTE_USER, tls.remote_user)
+        _put_coded(w, ATTR_AUTH_TYPE, tls.auth_type)
     if head.query.ptr != NULL:
         put_attribute(w, ATTR_QUERY_STRING, head.query.ptr, head.query.len)
+    if tls is not None:
+        _put_coded(w, ATTR_SSL_CERT, tls.certificate)
+        _put_coded(w, ATTR_SSL_CIPHER, tls.cipher)
+        _put_coded(w, ATTR_SSL_SESSION, tls.session)
+        put_key_size(w, tls.key_size)
     if method_code(head.method.ptr, head.method.len) == STORED_METHOD:
         put_attribute(w, ATTR_STORED_METHOD, head.method.ptr, head.method.len)
-    _put_named(w, b"AJP_REMOTE_PORT", client.remote_port)
-    _put_named(w, b"AJP_LOCAL_ADDR", client.local_addr)
+    if tls is not None:
+        _put_named(w, b"AJP_SSL_PROTOCOL", tls.protocol)
+    _put_named(w, b"AJP_REMOTE_PORT", peer.remote_port)
+    _put_named(w, b"AJP_LOCAL_ADDR", peer.local_addr)
     _put_named(w, b"JK_LB_ACTIVATION", b"ACT")
+    return 0
+
+
+cdef int _put_coded(Writer* w, uint8_t code, bytes value) except -1:
+    """An attribute that has a code; nothing when there is no value."""
+    if value is not None:
+        put_attribute(
+            w, code, <const uint8_t*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
+        )
     return 0
 
 

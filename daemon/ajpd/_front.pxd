@@ -18,9 +18,17 @@ cdef class Front(ClientSide):
     cdef bint running               # inside _run
     cdef int timer                  # what the deadline armed is for
     cdef bint fresh                 # no request was begun on this connection yet
+    cdef bint is_unix
+    cdef object _header             # PROXY header that came before a TLS handshake
+    cdef bint may_be_proxied        # no PROXY header was seen or ruled out yet
+    cdef int probes                 # of a half-closed client during this exchange
 
     cdef int _run(self) except -1
     cdef Py_ssize_t _next_request(self, bytes data) except -1
+    cdef Py_ssize_t _take_proxy_header(self, bytes data) except -2
+    cdef bint _is_still_there(self) except -1
+    cdef bint _was_reset(self) except -1
+    cdef int _introduced(self, object header) except -1
     cdef int _after_body(self) except -1
     cdef int _refuse(self, int status, object reason, str problem) except -1
     cdef int _lose_exchange(self, object reason, str words) except -1

@@ -15,6 +15,7 @@ from libc.string cimport memchr
 from ajp._clock cimport monotonic
 from ajp._packets cimport is_token
 from ajpd._exchange cimport Exchange
+from ajpd._peer cimport peer_behind, peer_of
 from ajpd._service cimport DISCARD_LIMIT, ClientSide, Service
 from ajpd.http._request cimport HEAD_INCOMPLETE, HEAD_MALFORMED, RequestHead, head_length
 
@@ -22,7 +23,8 @@ import logging
 import socket
 
 from ajp.errors import Reason
-from ajpd.http.pages import page
+from ajpd.http.proxy_protocol import NEED_MORE, BadProxyHeader
+from ajpd.http.proxy_protocol import parse as parse_proxy_header
 
 __all__ = ["Front"]
 
@@ -32,6 +34,8 @@ logger = logging.getLogger("ajpd.front")
 cdef enum:
     # Pipelined requests wait here; beyond it the client waits.
     INPUT_LIMIT = 65536
+    # Connections beyond the limit that are told so; any more are closed without a word.
+    MOST_TURNED_AWAY = 32
     EMPTY_LINES = 4  # before a request line; RFC 9112 §2.2 asks to ignore at least one
 
 cdef enum:
@@ -42,33 +46,40 @@ cdef enum:
     SEND_TIMER
     IDLE_TIMER
     HALF_TIMER
+    RESET_TIMER
     LINGER_TIMER
 
 # Seconds a client may go on sending after the last answer.
 cdef double LINGER = 5.0
 # SO_LINGER on, zero seconds: closing sends RST.
 cdef bytes HARD_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"
-
-
-cdef bytes _text(object address):
-    """An address as the container should see it: IPv4 inside IPv6 as IPv4, no scope."""
-    text = address.partition("%")[0]
-    if text.startswith("::ffff:") and "." in text:
-        text = text[7:]
-    return text.encode("ascii", "replace")
+# Seconds between two looks at a client that may have gone.
+cdef double LOOK_SOON = 0.2
+cdef double LOOK_AGAIN = 1.0
+# Of a half-closed client: every so many looks something is written, for its system to refuse.
+cdef enum:
+    LOOKS_A_PROBE = 5
+    TCP_CLOSED = 7  # Linux, include/net/tcp_states.h
+cdef bytes STILL_HERE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @cython.final
 cdef class Front(ClientSide):
-    """Compiled asyncio protocol of one client connection."""
+    """Compiled asyncio protocol of one client connection.
 
-    def __init__(self, Service service):
+    Args:
+        service: shared by all of a process.
+        header: a `ProxyHeader` that was taken off before the TLS handshake.
+    """
+
+    def __init__(self, Service service, header=None):
         self.service = service
         self.fresh = True
+        self._header = header
 
     def __repr__(self):
-        client = (self.remote_addr or b"-").decode("ascii")
-        return f"<Front {client} {'busy' if self.exchange is not None else 'idle'}>"
+        state = "busy" if self.exchange is not None else "idle"
+        return f"<Front {self._client()} {state}>"
 
     # --- asyncio protocol -------------------------------------------------------------------------
 
@@ -76,20 +87,26 @@ cdef class Front(ClientSide):
         """A client connected."""
         self.transport = transport
         self.write = transport.write
-        peer = transport.get_extra_info("peername")
-        here = transport.get_extra_info("sockname")
-        if type(peer) is tuple and type(here) is tuple:
-            self.remote_addr = _text(peer[0])
-            self.remote_port = b"%d" % peer[1]
-            self.local_addr = _text(here[0])
-            self.local_port = here[1]
-        else:
-            # A Unix socket: whoever can open it is on this machine.
-            self.remote_addr = b"127.0.0.1"
-            self.remote_port = b"0"
-            self.local_addr = b"127.0.0.1"
-            self.local_port = 80
+        self.peer = peer_of(transport, self.service.describe_tls)
+        self.is_unix = type(transport.get_extra_info("peername")) is not tuple
+        self.trusted = self.service.trusts(self.peer, self.is_unix)
+        # Over TLS it would have come before the handshake.
+        self.may_be_proxied = not self.peer.is_ssl
+        if self._header is not None:
+            self._introduced(self._header)
+            self._header = None
         self.service.clients.add(self)
+        if 0 < self.service.max_connections < len(self.service.clients):
+            if len(self.service.clients) > self.service.max_connections + MOST_TURNED_AWAY:
+                self.service.count(Reason.CONNECTION_LIMIT)
+                transport.abort()
+                return
+            self._refuse(
+                503,
+                Reason.CONNECTION_LIMIT,
+                f"{self.service.max_connections} connections are open, which is the most",
+            )
+            return
         self._watch()
 
     def data_received(self, bytes data):
@@ -126,9 +143,11 @@ cdef class Front(ClientSide):
         if not self.exchange.body_complete:
             self._lose_exchange(Reason.CLIENT_ABORT, "the client closed the connection")
             return False
-        # It may have gone for good: no way to tell, so the answer has to come in bounded time.
+        # It may have gone for good; see _is_still_there.
+        self.probes = 0
         self._watch()
-        return True
+        # Over TLS there is no half of a connection.
+        return self.transport.can_write_eof()
 
     def connection_lost(self, error):
         """The connection is gone."""
@@ -166,13 +185,22 @@ cdef class Front(ClientSide):
         if self.lingering or self.closing:
             self.abort()
         elif self.half_closed and self.exchange is not None and not self.exchange.answered:
-            self._lose_exchange(
-                Reason.CLIENT_ABORT, "the client closed its side and the answer took too long"
-            )
-            self.abort()
+            if self._is_still_there():
+                self._watch()
+            else:
+                self._lose_exchange(
+                    Reason.CLIENT_ABORT, "the client closed the connection, or left its side closed"
+                )
+                self.abort()
         elif self.write_paused:
             self._lose_exchange(Reason.CLIENT_TIMEOUT, "the client did not take its answer in time")
             self.abort()
+        elif self.exchange is not None and self.read_paused and not self.exchange.answered:
+            if self._was_reset():
+                self._lose_exchange(Reason.CLIENT_ABORT, "the client reset the connection")
+                self.abort()
+            else:
+                self._watch()
         elif self.exchange is not None:
             self.exchange.client_late()
         elif self.input is not None:
@@ -190,6 +218,26 @@ cdef class Front(ClientSide):
         if self.transport is not None:
             self.transport.abort()
 
+    cdef bint _is_still_there(self) except -1:
+        """Whether a client that closed its side still waits for its answer.
+
+        To TCP a client that is gone looks the same until something is sent to it. An interim
+        response is such a thing, and every HTTP/1.1 client reads past it (RFC 9110 §15.2).
+        """
+        if not self.exchange.may_say_more() or self._was_reset():
+            return False
+        if self.probes % LOOKS_A_PROBE == 0:
+            self.write(STILL_HERE)
+        self.probes += 1
+        return True
+
+    cdef bint _was_reset(self) except -1:
+        """Whether the client's system refused what was sent, though nobody reads to notice it."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or self.is_unix:
+            return False
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSED
+
     # --- one request after the other --------------------------------------------------------------
 
     cdef int _after_body(self) except -1:
@@ -197,7 +245,7 @@ cdef class Front(ClientSide):
         cdef Exchange exchange = self.exchange
         if exchange is not None and exchange.answered:
             if not exchange.body_complete:
-                if exchange.body_total > DISCARD_LIMIT:
+                if exchange.upload.total > DISCARD_LIMIT:
                     self._close(True)
                 return 0
             self.exchange = None
@@ -229,7 +277,7 @@ cdef class Front(ClientSide):
         if self.read_paused and (
             self.input is None or PyBytes_GET_SIZE(self.input) <= INPUT_LIMIT
         ):
-            if self.exchange is None or not self.exchange.queued:
+            if self.exchange is None or self.exchange.upload is None or not self.exchange.upload.queued:
                 self._pause(False)
         if self.half_closed and self.exchange is None and self.transport is not None:
             if self.input is None or not self.write_paused:
@@ -243,6 +291,10 @@ cdef class Front(ClientSide):
         cdef Py_ssize_t start = 0, length
         cdef RequestHead head = self.service.head
         cdef Exchange exchange
+        if self.fresh and self.trusted and self.may_be_proxied:
+            length = self._take_proxy_header(data)
+            if length != 0:
+                return length if length > 0 else 0
         while available - start >= 2 and p[start] == 13 and p[start + 1] == 10:
             start += 2
             if start > 2 * EMPTY_LINES:
@@ -286,6 +338,31 @@ cdef class Front(ClientSide):
         elif exchange.body_complete and self.exchange is exchange:
             self.exchange = None
         return length
+
+    cdef Py_ssize_t _take_proxy_header(self, bytes data) except -2:
+        """Look for a PROXY header in front of the first request.
+
+        Returns the bytes it takes; 0 when there is none; -1 when more are needed, or it was wrong.
+        """
+        try:
+            header = parse_proxy_header(data)
+        except BadProxyHeader as wrong:
+            self._refuse(400, Reason.BAD_REQUEST, f"PROXY header: {wrong}")
+            return -1
+        if header is NEED_MORE:
+            return -1
+        self.may_be_proxied = False
+        if header is None:
+            return 0
+        self._introduced(header)
+        return header.length
+
+    cdef int _introduced(self, object header) except -1:
+        """Believe a PROXY header; from here on it is its client that is or is not trusted."""
+        self.peer = peer_behind(self.peer, header)
+        if not header.is_local:
+            self.trusted = self.service.trusts(self.peer, False)
+        return 0
 
     cdef int exchange_done(self, bint reusable) except -1:
         """The response is written."""
@@ -345,8 +422,12 @@ cdef class Front(ClientSide):
                 timer, wait = LINGER_TIMER, LINGER
             elif self.half_closed:
                 timer, wait = HALF_TIMER, self.service.send_timeout
+                if self.exchange.may_say_more():
+                    wait = LOOK_SOON if self.probes < 2 else LOOK_AGAIN
             elif self.exchange.wants_body() and not self.read_paused:
                 timer, wait = BODY_TIMER, self.service.body_timeout
+            elif self.read_paused:
+                timer, wait = RESET_TIMER, LOOK_AGAIN
         elif self.input is not None or self.fresh:
             timer, wait = HEAD_TIMER, self.service.header_timeout
         else:
@@ -366,11 +447,11 @@ cdef class Front(ClientSide):
     cdef int _refuse(self, int status, object reason, str problem) except -1:
         """Answer a request that never became an exchange, and close."""
         logger.info(
-            "client=%s status=%d reason=%s error=%s",
-            (self.remote_addr or b"-").decode("ascii"), status, reason, problem,
+            "client=%s status=%d reason=%s error=%s", self._client(), status, reason, problem
         )
+        self.service.count(reason)
         self.write(
-            page(
+            self.service.pages.page(
                 status,
                 str(reason),
                 date_line=self.service.date_line(),
@@ -404,6 +485,9 @@ cdef class Front(ClientSide):
         else:
             self.disarm()
         return 0
+
+    def _client(self):
+        return self.peer.remote_addr.decode("ascii") if self.peer is not None else "-"
 
     cdef int _lose_exchange(self, object reason, str words) except -1:
         cdef Exchange exchange = self.exchange

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ajp._wheel cimport Timed, Wheel
+from ajpd._peer cimport Peer
 from ajpd.http._request cimport RequestHead
 
 
@@ -18,7 +19,11 @@ cdef class Target:
     cdef readonly str name
     cdef bytes secret                   # None when there is none
     cdef Py_ssize_t max_packet_size
+    cdef Py_ssize_t replay_limit        # body bytes that are kept for another attempt
     cdef int retries                    # attempts of one request, the first included
+    cdef double retry_interval          # seconds
+    cdef object recovery_options        # int, or None when nobody said
+    cdef object fail_on_status          # tuple of statuses, soft ones negative; None
 
 
 cdef class Service:
@@ -29,7 +34,7 @@ cdef class Service:
     cdef public bint draining           # answer what is there, accept nothing more
     cdef public object on_drained       # called when the last client goes while draining; or None
     cdef readonly int64_t requests      # begun
-    cdef readonly int64_t failures      # ended with a reason
+    cdef readonly dict reasons          # reason -> exchanges and refusals that ended with it
     cdef object match                   # path bytes -> Mount or None
     cdef dict targets                   # worker name -> Target
     cdef RequestHead head               # scratch: parsed and encoded in one go
@@ -39,10 +44,25 @@ cdef class Service:
     cdef double send_timeout
     cdef Py_ssize_t max_header_bytes
     cdef int64_t max_body_bytes         # 0: no limit
+    cdef Py_ssize_t max_connections     # 0: no limit
+    cdef object pages                   # http.pages.Pages
+    cdef object forward_uri             # mode of http.uri.normalise
+    cdef object trusted                 # http.forwarded.TrustedProxies, or None
+    cdef object forwarded_headers       # which family of them counts
+    cdef object describe_tls            # TLS session -> tls.ClientTLS
+    cdef bytes reply_timeout_header     # in which trusted proxies say it; None
+    cdef tuple attributes               # AttributeRule; what containers are told besides
+    cdef frozenset _never               # header names that no client may send
+    cdef frozenset _from_trusted        # header names that trusted proxies alone may send
     cdef bytes _date_line
     cdef int64_t _date_second
 
     cdef bytes date_line(self)
+    cdef int count(self, object reason) except -1
+    cdef bint trusts(self, Peer peer, bint is_unix) except -1
+    cdef Peer introduce(self, RequestHead head, ClientSide client)
+    cdef double asked_reply_timeout(self, RequestHead head, double otherwise) except -2
+    cdef list attributes_of(self, RequestHead head, Peer peer, bint trusted)
 
 
 cdef class ClientSide(Timed):
@@ -51,11 +71,8 @@ cdef class ClientSide(Timed):
     cdef object transport
     cdef object write                   # transport.write, looked up once
     cdef bint write_paused
-    cdef bytes remote_addr              # addresses as text
-    cdef bytes remote_port
-    cdef bytes local_addr
-    cdef int local_port
-    cdef bint is_tls
+    cdef Peer peer                      # of the connection; a request may know better
+    cdef bint trusted                   # it is a proxy whose word counts
 
     # the response is complete and written; `reusable` as promised in its head
     cdef int exchange_done(self, bint reusable) except -1

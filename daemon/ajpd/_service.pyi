@@ -1,16 +1,27 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from ssl import SSLObject
 from typing import Protocol
 
 from typing_extensions import disjoint_base
 
 from ajp._endpoint import Attempt
 from ajp._wheel import Timed, Wheel
+from ajp.errors import Reason
+
+from .config.model import AttributeRule, ForwardedHeaders, ForwardURI
+from .http.forwarded import TrustedProxies
+from .http.pages import Pages
+from .tls import ClientTLS
 
 class _Rule(Protocol):
     @property
     def worker(self) -> str: ...
     @property
     def reply_timeout_ms(self) -> int | None: ...
+    @property
+    def fail_on_status(self) -> tuple[int, ...] | None: ...
+    @property
+    def use_server_errors(self) -> int: ...
 
 class _Worker(Protocol):
     def acquire(self, attempt: Attempt, /) -> None: ...
@@ -30,6 +41,10 @@ class Target:
         secret: bytes | None,
         max_packet_size: int,
         retries: int,
+        retry_interval: float = 0.0,
+        recovery_options: int | None = None,
+        fail_on_status: Iterable[int] = (),
+        replay_buffer: int = 0,
     ) -> None: ...
 
 @disjoint_base
@@ -44,6 +59,8 @@ class Service:
     def requests(self) -> int: ...
     @property
     def failures(self) -> int: ...
+    @property
+    def reasons(self) -> dict[Reason, int]: ...
     def __init__(
         self,
         wheel: Wheel,
@@ -56,6 +73,14 @@ class Service:
         send_timeout: float,
         max_header_bytes: int,
         max_body_bytes: int,
+        max_connections: int = 0,
+        pages: Pages | None = None,
+        forward_uri: ForwardURI = "proxy",
+        trusted: TrustedProxies | None = None,
+        forwarded_headers: ForwardedHeaders = "auto",
+        describe_tls: Callable[[SSLObject], ClientTLS] | None = None,
+        reply_timeout_header: bytes | None = None,
+        attributes: Iterable[AttributeRule] = (),
     ) -> None: ...
 
 @disjoint_base

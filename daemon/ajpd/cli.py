@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from ajp import __version__
 
 from . import demo_front
+from .config.attributes import tomcat_pattern
+from .config.certificates import BadCertificate
 from .config.errors import ConfigErrors
 from .config.load import load_files, load_toml
 from .config.model import Config
@@ -144,21 +147,29 @@ def _run(args: argparse.Namespace) -> int:
     except OSError as exc:
         print(f"ajpd: log.file: {exc}", file=sys.stderr)
         return 1
-    sockets = []
+    sockets: list[socket.socket] = []
+    tls_sockets: list[socket.socket] = []
     try:
         for address in config.server.listen:
             sockets.append(open_listener(address))
+        for address in config.tls.listen if config.tls is not None else ():
+            tls_sockets.append(open_listener(address))
     except ListenError as exc:
-        for sock in sockets:
+        for sock in (*sockets, *tls_sockets):
             sock.close()
         print(f"ajpd: {exc}", file=sys.stderr)
         return 1
 
     def ready() -> None:
-        listening = ", ".join(address_of(sock) for sock in sockets)
-        logger.info("ajpd %s listens on %s", __version__, listening)
+        listening = [address_of(sock) for sock in sockets]
+        listening += [f"{address_of(sock)} (TLS)" for sock in tls_sockets]
+        logger.info("ajpd %s listens on %s", __version__, ", ".join(listening))
 
-    return run_loop(serve(config, sockets, on_ready=ready))
+    try:
+        return run_loop(serve(config, sockets, tls_sockets=tls_sockets, on_ready=ready))
+    except BadCertificate as exc:  # it was good a moment ago
+        print(f"ajpd: tls.{exc.key}: {exc}", file=sys.stderr)
+        return 1
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -174,6 +185,9 @@ def _check(args: argparse.Namespace) -> int:
         f"ok: {workers} worker{'s' if workers != 1 else ''}, "
         f"{len(config.rules)} rule{'s' if len(config.rules) != 1 else ''}"
     )
+    if config.attributes:
+        pattern = tomcat_pattern(config.attributes)
+        print(f'for the Connector of Tomcat: allowedRequestAttributesPattern="{pattern}"')
     return 0
 
 

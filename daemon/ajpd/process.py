@@ -7,10 +7,12 @@ finish. Signal handlers set an event; the loop acts.
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ajp.timers import Timers
 from ajp.worker import Worker, WorkerSettings
@@ -19,12 +21,19 @@ from ._front import Front
 from ._service import Service, Target
 from .config.model import Config, ListenAddress, WorkerConfig
 from .config.urimap import UriMap
+from .http.forwarded import TrustedProxies
+from .http.pages import Pages
+from .http.proxy_protocol import ProxyHeader
+from .tls import Contexts, client_tls
+from .tls_listener import TLSListener
 
 __all__ = ["ListenError", "Process", "address_of", "open_listener", "serve"]
 
 logger = logging.getLogger("ajpd.process")
 
 BACKLOG = 1024
+#: File descriptors for listeners, logs, certificates and what the interpreter opens.
+SPARE_DESCRIPTORS = 64
 
 
 class ListenError(OSError):
@@ -127,13 +136,35 @@ def worker_settings(config: WorkerConfig) -> WorkerSettings:
         pool_min_size=config.connection_pool_minsize,
         pool_timeout=config.connection_pool_timeout_ms / 1000,
         acquire_timeout=config.connection_acquire_timeout_ms / 1000,
+        busy_limit=config.busy_limit,
         connect_timeout=config.socket_connect_timeout_ms / 1000,
         connect_ping=config.connect_timeout_ms / 1000,
         prepost_ping=config.prepost_timeout_ms / 1000,
+        ping_interval=config.connection_ping_interval_ms / 1000,
+        ping_timeout=config.ping_timeout_ms / 1000,
         reply_timeout=config.reply_timeout_ms / 1000,
+        socket_timeout=config.socket_timeout_ms / 1000,
+        socket_buffer=config.socket_buffer,
+        source=config.source,
         keepalive=config.socket_keepalive,
         prefer_ipv6=config.prefer_ipv6,
     )
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many file descriptors as this process may have without asking anybody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _connections_left(config: Config) -> int:
+    """How many clients there are file descriptors for, those of the workers set aside; 0 any."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 0
+    taken = sum(worker.connection_pool_size for worker in config.workers.values())
+    return max(soft - taken - SPARE_DESCRIPTORS, 1)
 
 
 class Process:
@@ -144,15 +175,33 @@ class Process:
     Args:
         config: checked.
         sockets: listening sockets; owned from here on.
+        tls_sockets: the same for connections that begin with TLS; only where `config.tls` is.
+
+    Raises:
+        BadCertificate: a file of `config.tls` cannot be used any more.
     """
 
-    def __init__(self, config: Config, sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sockets: Sequence[socket.socket],
+        tls_sockets: Sequence[socket.socket] = (),
+    ) -> None:
         server = config.server
         self._loop = asyncio.get_running_loop()
         self._shutdown_timeout = server.shutdown_timeout_ms / 1000
         self._sockets = sockets
-        self._unix_paths = [s.getsockname() for s in sockets if s.family == socket.AF_UNIX]
+        self._tls_sockets = tls_sockets
+        self._unix_paths = [
+            sock.getsockname() for sock in (*sockets, *tls_sockets) if sock.family == socket.AF_UNIX
+        ]
         self._servers: list[asyncio.Server] = []
+        self._tls_listeners: list[TLSListener] = []
+        self._contexts = None if config.tls is None else Contexts(config.tls)
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._trusted = TrustedProxies(server.trusted_proxies) if server.trusted_proxies else None
+        self._handshake_timeout = server.header_timeout_ms / 1000
+        self._max_connections = server.max_connections or _connections_left(config)
         self.timers = Timers(self._loop)
         self.workers = {
             name: Worker(name, worker_settings(worker), self.timers)
@@ -168,6 +217,10 @@ class Process:
                     secret=worker.settings.secret,
                     max_packet_size=worker.settings.max_packet_size,
                     retries=config.workers[name].retries,
+                    retry_interval=config.workers[name].retry_interval_ms / 1000,
+                    recovery_options=config.workers[name].recovery_options,
+                    fail_on_status=config.workers[name].fail_on_status,
+                    replay_buffer=config.workers[name].replay_buffer,
                 )
                 for name, worker in self.workers.items()
             },
@@ -177,20 +230,63 @@ class Process:
             send_timeout=server.send_timeout_ms / 1000,
             max_header_bytes=server.max_header_bytes,
             max_body_bytes=server.max_body_bytes,
+            max_connections=self._max_connections,
+            pages=Pages(server.error_pages or None),
+            forward_uri=server.forward_uri,
+            trusted=self._trusted,
+            forwarded_headers=server.forwarded_headers,
+            reply_timeout_header=server.reply_timeout_header.encode() or None,
+            describe_tls=None if config.tls is None else partial(client_tls, config=config.tls),
+            attributes=config.attributes,
         )
 
     async def start(self) -> None:
         """Accept connections."""
         for sock in self._sockets:
             self._servers.append(await self._listen(sock))
+        if self._contexts is not None:
+            for sock in self._tls_sockets:
+                self._listen_for_tls(sock, self._contexts)
+            self._look_later()
 
     async def _listen(self, sock: socket.socket) -> asyncio.Server:
-        def factory() -> Front:
-            return Front(self.service)
-
         if sock.family == socket.AF_UNIX:
-            return await self._loop.create_unix_server(factory, sock=sock, backlog=BACKLOG)
-        return await self._loop.create_server(factory, sock=sock, backlog=BACKLOG)
+            return await self._loop.create_unix_server(self._front, sock=sock, backlog=BACKLOG)
+        return await self._loop.create_server(self._front, sock=sock, backlog=BACKLOG)
+
+    def _listen_for_tls(self, sock: socket.socket, contexts: Contexts) -> None:
+        listener = TLSListener(
+            sock,
+            lambda: contexts.current,
+            self._front,
+            handshake_timeout=self._handshake_timeout,
+            most=self._max_connections,
+            trusts=None if self._trusted is None else self._trusted.trusts,
+        )
+        listener.start()
+        self._tls_listeners.append(listener)
+
+    def _front(self, header: ProxyHeader | None = None) -> Front:
+        """The protocol of one connection; `header` stood before its TLS handshake."""
+        return Front(self.service, header)
+
+    def _look_later(self) -> None:
+        """Look at the certificates' files now and then."""
+        if self._contexts is not None and self._contexts.config.reload_ms:
+            wait = self._contexts.config.reload_ms / 1000
+            self._look_timer = self._loop.call_later(wait, self._look)
+
+    def _look(self) -> None:
+        if self._contexts is not None:
+            self._contexts.look()
+            self._look_later()
+
+    def reload_certificates(self) -> bool:
+        """Read the certificates again, changed or not; returns whether they are in use now.
+
+        A file that is broken is logged and changes nothing.
+        """
+        return self._contexts is not None and self._contexts.reload()
 
     async def stop(self) -> None:
         """Accept nothing more, finish what is under way, close everything."""
@@ -199,6 +295,10 @@ class Process:
         self.service.draining = True
         for server in self._servers:
             server.close()
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        for listener in self._tls_listeners:
+            await listener.aclose()
         for client in list(self.service.clients):
             if isinstance(client, Front):
                 client.drain()
@@ -207,7 +307,7 @@ class Process:
         for worker in self.workers.values():
             await worker.aclose()
         self.timers.close()
-        for sock in self._sockets:
+        for sock in (*self._sockets, *self._tls_sockets):
             sock.close()
         _remove_files(self._unix_paths)
 
@@ -234,6 +334,7 @@ async def serve(
     config: Config,
     sockets: Sequence[socket.socket],
     *,
+    tls_sockets: Sequence[socket.socket] = (),
     on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends it at once.
@@ -241,11 +342,13 @@ async def serve(
     Args:
         config: checked.
         sockets: listening sockets.
+        tls_sockets: listening sockets for TLS.
         on_ready: called once connections are accepted.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    process = Process(config, sockets)
+    raise_descriptor_limit()
+    process = Process(config, sockets, tls_sockets)
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():

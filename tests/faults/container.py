@@ -50,7 +50,7 @@ def headers(status: int = 200, *pairs: tuple[bytes, bytes]) -> bytes:
     return _codec.encode_send_headers(SendHeaders(status, b"", pairs))
 
 
-def raw_headers(status: int, *pairs: tuple[bytes, bytes]) -> bytes:
+def raw_headers(status: int, *pairs: tuple[bytes, bytes], phrase: bytes = b"") -> bytes:
     """SEND_HEADERS that no encoder would write: nothing in it is checked."""
 
     def text(value: bytes) -> bytes:
@@ -58,7 +58,7 @@ def raw_headers(status: int, *pairs: tuple[bytes, bytes]) -> bytes:
 
     fields = b"".join(text(name) + text(value) for name, value in pairs)
     return packet(
-        struct.pack(">BH", 4, status) + text(b"") + struct.pack(">H", len(pairs)) + fields
+        struct.pack(">BH", 4, status) + text(phrase) + struct.pack(">H", len(pairs)) + fields
     )
 
 
@@ -136,6 +136,11 @@ def tell(event: asyncio.Event) -> Step:
         event.set()
 
     return step
+
+
+async def once_seen(connection: "Connection") -> None:
+    """Wait until the client has the head of its answer."""
+    await connection.container.onward.wait()
 
 
 def delay(seconds: float) -> Step:
@@ -231,6 +236,8 @@ class Connection:
         return self.seen.body
 
     async def write(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            raise Gone
         try:
             self.writer.write(data)
             self.written += len(data)
@@ -298,6 +305,7 @@ class Container:
         scripts: one for each request; the last one serves all later requests.
         on_connect: steps to do before anything is read of a new connection.
         answers_cping: whether a CPING gets its CPONG.
+        pongs: steps in place of a CPONG, one script for each CPING; later ones are answered.
         path: of a Unix socket.
         receive_buffer: SO_RCVBUF and SO_SNDBUF of the connections; 0 leaves them alone.
     """
@@ -307,12 +315,14 @@ class Container:
         *scripts: Script,
         on_connect: Script = (),
         answers_cping: bool = True,
+        pongs: Sequence[Script] = (),
         path: Path | None = None,
         receive_buffer: int = 0,
     ) -> None:
         self.scripts = list(scripts) or [respond()]
         self.on_connect = on_connect
         self.answers_cping = answers_cping
+        self.pongs = list(pongs)
         self.path = path
         self.receive_buffer = receive_buffer
         self.connections = 0
@@ -323,6 +333,7 @@ class Container:
         self.violations: list[str] = []
         self.gone = asyncio.Event()  # the web server closed a connection
         self.closing = asyncio.Event()
+        self.onward = asyncio.Event()  # see once_seen
         self.port = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -389,8 +400,9 @@ class Container:
         message = _codec.decode_from_web_server(await connection.read_packet(), max_headers=1024)
         if isinstance(message, CPing):
             self.cpings += 1
-            if self.answers_cping:
-                await connection.write(CPONG)
+            pong = [send(CPONG)] if self.answers_cping else []
+            for step in self.pongs.pop(0) if self.pongs else pong:
+                await step(connection)
             return
         assert isinstance(message, ForwardRequest)
         seen = connection.seen = Seen(message)

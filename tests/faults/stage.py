@@ -37,6 +37,12 @@ SERVER: dict[str, Any] = {
     "send_timeout_ms": 10_000,
     "max_header_bytes": 65536,
     "max_body_bytes": 0,
+    "max_connections": 0,
+    "trusted_proxies": (),
+    "forwarded_headers": "auto",
+    "forward_uri": "proxy",
+    "reply_timeout_header": "",
+    "error_pages": "",
     "shutdown_timeout_ms": 1000,
 }
 WORKER: dict[str, Any] = {
@@ -73,6 +79,9 @@ def configuration(
             Mount(pattern=b"/*", worker=made.name),
             Mount(pattern=b"/nowhere/*", worker=made.name, is_exclusion=True),
             Mount(pattern=b"/soon/*", worker=made.name, reply_timeout_ms=200),
+            Mount(pattern=b"/replaced/*", worker=made.name, use_server_errors=500),
+            Mount(pattern=b"/all-replaced/*", worker=made.name, use_server_errors=400),
+            Mount(pattern=b"/strict/*", worker=made.name, fail_on_status=(500, -404)),
         ),
     )
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from tests.faults.container import (
     echo,
     headers,
     never,
+    packet,
     reset,
     respond,
     send,
@@ -25,6 +24,7 @@ from tests.faults.container import (
     wait,
     whole,
 )
+from tests.faults.nowhere import answers, full_backlog, unused_port
 from tests.faults.stage import (
     Stage,
     eventually,
@@ -45,31 +45,7 @@ REQUESTS = {
 }
 
 
-@contextmanager
-def unused_port() -> Iterator[int]:
-    """A port where nobody listens, and nobody else will."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
-
-
-@contextmanager
-def full_backlog() -> Iterator[int]:
-    """A listener whose queue is full: the system drops what comes now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(0)
-        fillers = []
-        try:
-            for _ in range(4):
-                filler = socket.socket()
-                filler.setblocking(False)
-                filler.connect_ex(sock.getsockname())
-                fillers.append(filler)
-            yield sock.getsockname()[1]
-        finally:
-            for filler in fillers:
-                filler.close()
+NAMED = {"host": "app.example", "socket_connect_timeout_ms": 600}
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
@@ -127,6 +103,41 @@ async def test_a_name_that_is_none(host: str, caplog: pytest.LogCaptureFixture) 
     async with stage(worker={"host": host}) as s, asyncio.timeout(0.5):
         assert (await s.ask(get())).status == 503
         assert reasons(caplog) == ["resolve_failed"]
+
+
+@pytest.mark.slow
+async def test_the_second_address_is_found_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first address of the name swallows what is sent to it."""
+    async with stage(Container(), worker=NAMED) as s:
+        answers(monkeypatch, "127.0.0.2", "127.0.0.1")
+        with full_backlog("127.0.0.2", s.container.port), within(0.6):
+            assert (await s.ask(post(b"x"))).status == 200
+
+
+async def test_a_container_that_moved_is_found_without_a_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage(Container(), worker=NAMED) as s:
+        known = answers(monkeypatch, "127.0.0.1")
+        client = await s.connect()
+        assert (await client.ask(get())).status == 200
+        known[:] = ["127.0.0.2"]
+        worker = s.process.workers["app"]
+        resolver = worker._dialer.resolver
+        assert resolver is not None
+        await resolver.ask()
+        await eventually(lambda: s.pool.open == 0)
+        assert (await client.ask(get())).status == 503
+        known[:] = ["127.0.0.1"]
+        assert (await client.ask(get())).status == 200
+        assert s.container.connections == 2
+
+
+async def test_source_nobody_has(caplog: pytest.LogCaptureFixture) -> None:
+    async with stage(Container(), worker={"source": "192.0.2.1"}) as s:
+        assert (await s.ask(get())).status == 503
+        assert set(reasons(caplog)) == {"connect_refused"}
+        assert "source 192.0.2.1" in caplog.text
 
 
 async def test_unix_socket(tmp_path: Path) -> None:
@@ -284,6 +295,20 @@ async def test_pool_timeout_closes_idle_connections() -> None:
         await eventually(lambda: s.pool.open == 0)
 
 
+@pytest.mark.slow
+async def test_idle_connections_are_asked_at_intervals() -> None:
+    often = {"connection_ping_interval_ms": 150, "ping_timeout_ms": 100}
+    async with stage(worker=often) as s:
+        assert (await s.ask(get())).status == 200
+        first = s.container.cpings
+        await eventually(lambda: s.container.cpings >= first + 2)
+        assert s.container.connections == 1
+        assert (await s.ask(post(b"x"))).status == 200
+        assert s.container.connections == 1
+        s.container.answers_cping = False
+        await eventually(lambda: s.pool.open == 0)
+
+
 # --- a full pool ----------------------------------------------------------------------------------
 
 
@@ -300,6 +325,24 @@ async def test_pool_exhausted(caplog: pytest.LogCaptureFixture) -> None:
         go.set()
         assert (await first.response()).status == 200
         assert (await second.ask(get())).status == 200
+
+
+async def test_busy_limit(caplog: pytest.LogCaptureFixture) -> None:
+    go = asyncio.Event()
+    busy = {"connection_pool_size": 1, "busy_limit": 2}
+    async with stage(Container([wait(go), *respond()], respond()), worker=busy) as s:
+        first, second, third = [await s.connect() for _ in range(3)]
+        await first.send(get())
+        await eventually(lambda: s.container.executions == 1)
+        await second.send(get())
+        await eventually(partial(is_full, s, 1))
+        with within(0.5):
+            assert (await third.ask(get())).status == 503
+        assert reasons(caplog) == ["busy_limit"]
+        go.set()
+        for client in (first, second):
+            assert (await client.response()).status == 200
+        assert (await third.ask(get())).status == 200
 
 
 @pytest.mark.slow
@@ -378,6 +421,36 @@ async def test_reply_timeout(kind: str, caplog: pytest.LogCaptureFixture) -> Non
         assert s.container.executions == 1
         if not response.closes:
             assert (await client.ask(get())).status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_socket_timeout(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Silence in the middle of a packet is silence too."""
+    script = [send(headers(200), chunk(b"x" * 100)[:50]), never]
+    async with stage(Container(script), worker={"socket_timeout_ms": 150}) as s:
+        with within(1.0):
+            client = await s.connect()
+            await client.send(REQUESTS[kind])
+            await client.read_all()
+        assert reasons(caplog) == ["reply_timeout"]
+        assert "socket_timeout" in caplog.text
+        assert s.container.executions == 1
+
+
+@pytest.mark.slow
+async def test_socket_timeout_for_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """A container that asks for body and then reads none of it."""
+    small = {"socket_timeout_ms": 200, "socket_buffer": 4096, "max_packet_size": 65536}
+    script = [send(packet(b"\x06" + (65530).to_bytes(2))), stall]
+    container = Container(script, receive_buffer=4096)
+    async with stage(container, worker=small) as s:
+        client = await s.connect()
+        with within(2.0):
+            await client.send(post(b"x" * 130_000))
+            assert (await client.response()).status == 504
+        assert reasons(caplog) == ["reply_timeout"]
+        assert "took no bytes" in caplog.text
 
 
 @pytest.mark.slow

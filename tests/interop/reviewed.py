@@ -67,6 +67,17 @@ _TWO_LENGTHS: Final = (
 
 #: What the application sees, and the status where it never ran.
 IN_REQUESTS: Final[tuple[Difference, ...]] = (
+    # what is asked for over TLS
+    Difference(
+        fact="answer",
+        ours=421,
+        theirs=200,
+        cases=("absolute form, https",),
+        reason="an https target must have come over TLS (RFC 9110 7.4); httpd does not look",
+    ),
+    Difference(
+        fact="ran", ours=False, theirs=True, cases=("absolute form, https",), reason="as above"
+    ),
     # fields of the client's connection
     Difference(
         fact="header connection",

@@ -71,6 +71,7 @@ class TomcatOptions:
     secret: str = SECRET
     route: str = ROUTE
     allowed_attributes: str | None = None
+    believes_remote_user: bool = False
     heap: str = "192m"
     java_options: tuple[str, ...] = field(default=())
 
@@ -106,6 +107,8 @@ class Tomcat:
             (base / part).mkdir(parents=True)
         pattern = self.options.allowed_attributes
         more = f" allowedRequestAttributesPattern={quoteattr(pattern)}" if pattern else ""
+        if self.options.believes_remote_user:
+            more += ' tomcatAuthentication="false"'
         connectors = [
             _CONNECTOR.format(
                 port=connector.port,

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from ajp.worker import WorkerSettings
 from ajpd import process as module
+from ajpd.config.errors import Findings
 from ajpd.config.model import ListenAddress
-from ajpd.process import ListenError, Process, open_listener, serve
+from ajpd.config.properties import parse_properties
+from ajpd.config.workers import build_worker, sections_from_properties
+from ajpd.process import ListenError, Process, open_listener, serve, worker_settings
 from tests.faults.container import END, Container, chunk, headers, never, respond, send, wait
 from tests.faults.stage import (
     Broken,
@@ -256,3 +260,39 @@ def _forget_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().remove_signal_handler(number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_worker_settings_have_the_units_of_the_library() -> None:
+    text = "host=h\nport=1\nsecret=s\nmax_packet_size=16384\nconnection_pool_size=3\n"
+    text += "connection_pool_minsize=2\nconnection_pool_timeout=4\nbusy_limit=5\n"
+    text += "connection_acquire_timeout=600\nsocket_connect_timeout=700\nconnect_timeout=800\n"
+    text += "prepost_timeout=900\nconnection_ping_interval=10\nping_timeout=1100\n"
+    text += "reply_timeout=1200\nsocket_timeout=13\nsocket_buffer=20000\nsource=10.0.0.9\n"
+    text += "socket_keepalive=1\nprefer_ipv6=1"
+    findings = Findings()
+    lines = "\n".join(f"worker.a.{line}" for line in text.splitlines())
+    properties = parse_properties(lines, "f", findings, env={})
+    config = build_worker(sections_from_properties(properties, findings)["a"], findings, env={})
+    assert config is not None
+    assert worker_settings(config) == WorkerSettings(
+        host="h",
+        port=1,
+        secret=b"s",
+        max_packet_size=16384,
+        pool_size=3,
+        pool_min_size=2,
+        pool_timeout=4.0,
+        acquire_timeout=0.6,
+        busy_limit=5,
+        connect_timeout=0.7,
+        connect_ping=0.8,
+        prepost_ping=0.9,
+        ping_interval=10.0,
+        ping_timeout=1.1,
+        reply_timeout=1.2,
+        socket_timeout=13.0,
+        socket_buffer=20000,
+        source="10.0.0.9",
+        keepalive=True,
+        prefer_ipv6=True,
+    )

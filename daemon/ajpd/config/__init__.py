@@ -1,7 +1,7 @@
 """Configuration files → one frozen `Config`. The names for the rest of the daemon; no code.
 
 Inside, imports go down this list only: errors, properties, secret, values, rows, directives,
-model, workers, urimap, toml, load.
+model, attributes, certificates, workers, urimap, toml, server, tls, load.
 """
 
 from .errors import ConfigError, ConfigErrors, ConfigWarning, Place

@@ -12,18 +12,22 @@ from typing import Final, cast
 from .directives import lookup
 from .errors import ConfigErrors, Findings, Place, suggest
 from .model import (
+    AttributeRule,
     Config,
     ListenAddress,
     LogConfig,
     LogLevel,
     Mount,
     ServerConfig,
+    TlsConfig,
     WorkerConfig,
 )
 from .properties import read_properties, resolve_references
-from .toml import TomlFile, read_toml_file
+from .server import build_server
+from .tls import build_tls
+from .toml import TomlFile, beside, read_toml_file, value_of
 from .urimap import UriMap, read_uri_map, rules_of_worker
-from .values import Scope, Value, default_of
+from .values import Scope
 from .workers import (
     Section,
     build_worker,
@@ -57,7 +61,9 @@ def load_toml(path: StrPath, *, env: Mapping[str, str] | None = None) -> Config:
     listen = document.values.get((Scope.SERVER, "listen"))
     if listen is not None:
         addresses = [(text, listen.place) for text in cast(tuple[str, ...], listen.value)]
-        parts.listen = _addresses(addresses, findings, at=listen.place)
+        parts.listen = _addresses(
+            addresses, findings, at=listen.place, may_be_none=document.tls is not None
+        )
     for scope, take in ((Scope.WORKERS, parts.take_workers), (Scope.MAP, parts.take_map)):
         file = document.values.get((scope, "file"))
         if file is not None:
@@ -109,7 +115,7 @@ class _Parts:
     """
 
     env: Mapping[str, str]
-    listen: tuple[ListenAddress, ...] = ()
+    listen: tuple[ListenAddress, ...] | None = None
     sections: dict[str, Section] = field(default_factory=dict)
     listed: list[tuple[str, Place]] = field(default_factory=list)
     is_complete: bool = True
@@ -165,7 +171,11 @@ class _Parts:
 
 
 def _addresses(
-    texts: Iterable[tuple[str, Place]], findings: Findings, *, at: Place
+    texts: Iterable[tuple[str, Place]],
+    findings: Findings,
+    *,
+    at: Place,
+    may_be_none: bool = False,
 ) -> tuple[ListenAddress, ...]:
     found: list[ListenAddress] = []
     for text, place in texts:
@@ -177,7 +187,7 @@ def _addresses(
         if address in found and address.port != 0:
             findings.error(place, f"listen: {text!r} is there twice", directive="listen")
         found.append(address)
-    if not found and not findings.errors:
+    if not found and not may_be_none and not findings.errors:
         findings.error(at, "listen: there must be an address", directive="listen")
     return tuple(found)
 
@@ -202,12 +212,16 @@ def _finish(
     if parts.is_complete:
         _check_rules(parts, listed, findings)
         _check_reach(parts, listed, members, findings, whole=whole)
+    server = build_server(document, parts.listen, findings)
+    tls = _tls(document, server.listen, findings)
     findings.raise_errors()
     return Config(
-        server=_server(parts, document),
+        server=server,
         workers={name: workers[name] for name in listed},
         rules=tuple(parts.rules),
         log=_log(document),
+        tls=tls,
+        attributes=_attributes(document, server, tls, findings),
         warnings=findings.warnings,
         files=tuple(parts.files),
     )
@@ -297,31 +311,42 @@ def _check_reach(
             findings.warn(parts.sections[name].place, f"no rule leads to worker {name!r}")
 
 
-def _value(document: TomlFile | None, scope: Scope, name: str) -> Value:
-    if document is not None and (scope, name) in document.values:
-        return document.values[scope, name].value
-    return default_of(lookup(scope, name))
-
-
-def _server(parts: _Parts, document: TomlFile | None) -> ServerConfig:
-    def number(name: str) -> int:
-        return cast(int, _value(document, Scope.SERVER, name))
-
-    default = cast(tuple[str, ...], default_of(lookup(Scope.SERVER, "listen")))
-    return ServerConfig(
-        listen=parts.listen or tuple(ListenAddress.parse(text) for text in default),
-        header_timeout_ms=number("header_timeout"),
-        keepalive_timeout_ms=number("keepalive_timeout"),
-        body_timeout_ms=number("body_timeout"),
-        send_timeout_ms=number("send_timeout"),
-        max_header_bytes=number("max_header_bytes"),
-        max_body_bytes=number("max_body_bytes"),
-        shutdown_timeout_ms=number("shutdown_timeout"),
+def _tls(
+    document: TomlFile | None, plain: tuple[ListenAddress, ...], findings: Findings
+) -> TlsConfig | None:
+    if document is None or document.tls is None:
+        return None
+    written = document.values.get((Scope.TLS, "listen"))
+    place = document.tls if written is None else written.place
+    texts = () if written is None else cast(tuple[str, ...], written.value)
+    listen = _addresses([(text, place) for text in texts], findings, at=place)
+    for address in listen:
+        if address in plain and address.port != 0:
+            findings.error(
+                place, f"listen: {address} is in [server] too, without TLS", directive="listen"
+            )
+    return build_tls(
+        document.values, listen, findings, section=document.tls, base=document.path.parent
     )
 
 
+def _attributes(
+    document: TomlFile | None, server: ServerConfig, tls: TlsConfig | None, findings: Findings
+) -> tuple[AttributeRule, ...]:
+    """The rules as they are; those that can never have a value get a warning."""
+    if document is None:
+        return ()
+    for rule in document.attributes:
+        name, why = rule.name.decode(), ""
+        if rule.source == "certificate" and (tls is None or tls.client_verify == "none"):
+            why = "no client is asked for a certificate, see client_verify in [tls]"
+        elif rule.source == "header" and not server.trusted_proxies:
+            why = "the header is believed from nobody, see trusted_proxies in [server]"
+        if why:
+            findings.warn(rule.place, f"attribute {name!r}: {why}", directive=name)
+    return tuple(document.attributes)
+
+
 def _log(document: TomlFile | None) -> LogConfig:
-    file = cast(str, _value(document, Scope.LOG, "file"))
-    if document is not None and file:
-        file = str(document.path.parent / file)
-    return LogConfig(level=cast(LogLevel, _value(document, Scope.LOG, "level")), file=file)
+    file = beside(document, cast(str, value_of(document, Scope.LOG, "file")))
+    return LogConfig(level=cast(LogLevel, value_of(document, Scope.LOG, "level")), file=file)

@@ -15,13 +15,16 @@ from .errors import ConfigWarning, Place
 
 __all__ = [
     "CPING_IDLE_MS",
+    "AttributeRule",
     "Config",
+    "KeyPair",
     "ListenAddress",
     "LogConfig",
     "LogLevel",
     "Mount",
     "MountSource",
     "ServerConfig",
+    "TlsConfig",
     "WorkerConfig",
 ]
 
@@ -32,6 +35,8 @@ CPING_IDLE_MS: Final = 1000
 MAX_UNIX_PATH: Final = 107
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+ForwardURI = Literal["proxy", "compat", "compat_unparsed", "escaped"]
+ForwardedHeaders = Literal["auto", "x-forwarded", "forwarded", "none"]
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 
@@ -51,16 +56,27 @@ class WorkerConfig:
         connection_pool_minsize: idle connections that are not closed for their age.
         connection_pool_timeout_ms: idle age at which a connection is closed; 0 never.
         connection_acquire_timeout_ms: longest wait for a free connection; 0 does not wait.
+        busy_limit: most requests of one process at a time; 0 is no limit.
+        socket_timeout_ms: longest wait for bytes of a response without reply_timeout, and for
+            the container to take what is sent to it; 0 is no limit.
         socket_connect_timeout_ms: longest TCP connect; 0 leaves it to the operating system.
         socket_keepalive: TCP keep-alive.
+        socket_buffer: bytes of the system's send and receive buffers; 0 leaves them to it.
+        source: local name or address that connections start from; empty for any.
         prefer_ipv6: order of addresses when the name has both families.
         connect_timeout_ms: longest wait for the CPONG after connecting; 0 sends no CPING.
         prepost_timeout_ms: the same before reusing a connection idle for longer than
             CPING_IDLE_MS; 0 sends no CPING.
         ping_timeout_ms: as written; already part of the two above where ping_mode says so.
+        connection_ping_interval_ms: silence of an idle connection after which it gets a CPING
+            with ping_timeout_ms; 0 none.
         ping_mode: letters out of `CPI`, in that order.
         reply_timeout_ms: longest wait for each packet of a response; 0 is no limit.
         retries: attempts of one request, 1 or more, the first included.
+        retry_interval_ms: pause before another attempt, unless an idle connection was to blame.
+        recovery_options: sum of mod_jk's bits; None when nothing is written.
+        fail_on_status: statuses that are failures, in order; negative ones are soft.
+        replay_buffer: bytes of a request's body that are kept to send them again.
         place: where the worker begins in its file.
     """
 
@@ -74,15 +90,24 @@ class WorkerConfig:
     connection_pool_minsize: int
     connection_pool_timeout_ms: int
     connection_acquire_timeout_ms: int
+    busy_limit: int = 0
+    socket_timeout_ms: int = 0
     socket_connect_timeout_ms: int
     socket_keepalive: bool
+    socket_buffer: int = 0
+    source: str = ""
     prefer_ipv6: bool
     connect_timeout_ms: int
     prepost_timeout_ms: int
     ping_timeout_ms: int
     ping_mode: str
+    connection_ping_interval_ms: int = 0
     reply_timeout_ms: int
     retries: int
+    retry_interval_ms: int = 100
+    recovery_options: int | None = None
+    fail_on_status: tuple[int, ...] = ()
+    replay_buffer: int = 0
     place: Place = field(compare=False, repr=False)
 
     @property
@@ -168,7 +193,11 @@ def _not_a_host(text: str, bare: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """The side that faces the browsers. Times of 0 are no limit, and so is max_body_bytes 0."""
+    """The side that faces the browsers. Times of 0 are no limit, and so is max_body_bytes 0.
+
+    max_connections 0 is as many as there are file descriptors for; error_pages is a directory
+    or empty; reply_timeout_header is in lower case or empty.
+    """
 
     listen: tuple[ListenAddress, ...]
     header_timeout_ms: int
@@ -177,6 +206,12 @@ class ServerConfig:
     send_timeout_ms: int
     max_header_bytes: int
     max_body_bytes: int
+    max_connections: int
+    trusted_proxies: tuple[str, ...]
+    forwarded_headers: ForwardedHeaders
+    forward_uri: ForwardURI
+    reply_timeout_header: str
+    error_pages: str
     shutdown_timeout_ms: int
 
 
@@ -206,6 +241,9 @@ class Mount:
         is_exclusion: a match of this rule takes back the match of another.
         is_disabled: kept for display, never matches.
         reply_timeout_ms: instead of the worker's; 0 no limit; None the worker's.
+        fail_on_status: instead of the worker's; None the worker's.
+        use_server_errors: answers of this status and above are replaced by pages of our own; 0
+            none.
         source: kind of place it was written in.
         place: where it was written.
     """
@@ -215,6 +253,8 @@ class Mount:
     is_exclusion: bool = False
     is_disabled: bool = False
     reply_timeout_ms: int | None = None
+    fail_on_status: tuple[int, ...] | None = None
+    use_server_errors: int = 0
     source: MountSource = MountSource.FILE
     place: Place = field(default=Place(""), compare=False)
 
@@ -228,6 +268,69 @@ class Mount:
         return f"{marks}{self.pattern.decode('utf-8', 'backslashreplace')}={self.worker}"
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate with its chain, and the key to it; paths of PEM files, maybe the same."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """Connections that begin with a TLS handshake. Files are paths, their content was checked.
+
+    Attributes:
+        listen: addresses, none of them in `ServerConfig.listen`.
+        pairs: one or more; the first one is for clients that ask for no name, or for one that
+            no certificate has.
+        client_ca: authorities of clients' certificates; empty when none are asked for.
+        client_verify: whether clients are asked for a certificate.
+        client_chain: containers get the chain of a client's certificate too.
+        min_version: oldest version of TLS.
+        ciphers: of TLS 1.2, in OpenSSL's notation; empty for the library's.
+        remote_user: field of the client's certificate that names the remote user, as
+            `client_certificate.field_named` returns it; empty for none.
+        reload_ms: how often the files are looked at; 0 never.
+    """
+
+    listen: tuple[ListenAddress, ...]
+    pairs: tuple[KeyPair, ...]
+    client_ca: str = ""
+    client_verify: Literal["none", "optional", "require"] = "none"
+    client_chain: bool = False
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    ciphers: str = ""
+    remote_user: bytes = b""
+    reload_ms: int = 60_000
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that the contexts are made of, each once."""
+        found = [file for pair in self.pairs for file in (pair.certificate, pair.key)]
+        return tuple(dict.fromkeys(found + ([self.client_ca] if self.client_ca else [])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributeRule:
+    """One request attribute for the containers.
+
+    Attributes:
+        name: of the attribute, as the servlet asks for it.
+        source: where its value comes from.
+        key: name of the request header, in lower case; field of the client's certificate, as
+            `client_certificate.field_named` returns it; or the constant.
+        default: what is sent when there is no such header or field; None sends nothing.
+        place: where it was written.
+    """
+
+    name: bytes
+    source: Literal["header", "certificate", "value"]
+    key: bytes
+    default: bytes | None = None
+    place: Place = field(default=Place(""), compare=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A whole configuration, checked.
@@ -238,6 +341,8 @@ class Config:
         rules: all rules in the order they were written; `UriMap` puts them in the order they
             are tried.
         log: where messages go.
+        tls: connections over TLS; None when nobody listens for them.
+        attributes: request attributes for the containers, in the order they were written.
         warnings: what was found while reading and is no error.
         files: every file that was read, to watch or to show.
     """
@@ -246,5 +351,7 @@ class Config:
     workers: Mapping[str, WorkerConfig] = field(default_factory=dict)
     rules: tuple[Mount, ...] = ()
     log: LogConfig = LogConfig()
+    tls: TlsConfig | None = None
+    attributes: tuple[AttributeRule, ...] = ()
     warnings: tuple[ConfigWarning, ...] = ()
     files: tuple[str, ...] = ()

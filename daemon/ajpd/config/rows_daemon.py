@@ -19,6 +19,7 @@ _server_s = partial(
 )
 _map = partial(Directive, scope=Scope.MAP)
 _log = partial(Directive, scope=Scope.LOG)
+_tls = partial(Directive, scope=Scope.TLS, since=_FIRST)
 _section = partial(Directive, scope=Scope.TOP)
 
 _SECTIONS: Final = (
@@ -28,8 +29,15 @@ _SECTIONS: Final = (
     _section(name="map", since=_FIRST, doc="Where uriworkermap.properties is."),
     _section(name="mount", since=_FIRST, doc='Rules written in place: "/app/*" = "worker".'),
     _section(name="log", since=_FIRST, doc="What is written where."),
-    _section(name="tls", doc="Certificates, for browsers that come over TLS."),
-    _section(name="attributes", doc="Request attributes that are sent to the containers."),
+    _section(name="tls", since=_FIRST, doc="Certificates, for browsers that come over TLS."),
+    _section(
+        name="attributes",
+        since=_FIRST,
+        doc='Request attributes that are sent to the containers: NAME = "SOURCE", where SOURCE is '
+        "header:NAME (of a request, from a trusted proxy only), certificate:FIELD (of the "
+        "client's verified certificate, FIELD as Apache's SSL_CLIENT_FIELD) or value:TEXT. "
+        "Behind the first two, |TEXT says what is sent when there is none.",
+    ),
     _section(name="status", doc="Who may see and do what on the status page."),
     _section(name="metrics", doc="Where metrics can be fetched."),
     _section(name="table", doc="Where the shared status table is kept."),
@@ -90,9 +98,61 @@ _SERVER: Final = (
     _server(name="processes", doc="Number of processes; auto is one for each core."),
     _server(name="user", doc="User to become after start as root."),
     _server(
+        name="max_connections",
+        type=ValueType.INT,
+        default=0,
+        minimum=0,
+        since=_FIRST,
+        doc="Most connections of clients at a time in one process; who comes then is told 503. 0: "
+        "as many as there are file descriptors for, those for the containers set aside.",
+    ),
+    _server(
         name="trusted_proxies",
         type=ValueType.LIST,
-        doc="Networks whose X-Forwarded-*, Forwarded and PROXY headers are believed.",
+        default=(),
+        since=_FIRST,
+        doc="Networks of proxies in front of this one, such as 10.0.0.0/8; also the words "
+        "loopback, private, and unix for whoever comes over a Unix socket. Their X-Forwarded-*, "
+        "Forwarded and PROXY headers are believed; those of anybody else are not, and are not "
+        "passed on either. Empty: nobody is believed, and these headers are passed on as ordinary "
+        "ones.",
+    ),
+    _server(
+        name="forwarded_headers",
+        type=ValueType.WORD,
+        default="auto",
+        words=("auto", "x-forwarded", "forwarded", "none"),
+        since=_FIRST,
+        doc="Which headers of trusted proxies say who their client is: X-Forwarded-For, -Proto, "
+        "-Host and -Port, or Forwarded (RFC 7239). auto takes the first kind where there is one of "
+        "them, else the second; name the kind when a proxy sets only one of them and lets the "
+        "client's other kind through.",
+    ),
+    _server(
+        name="forward_uri",
+        type=ValueType.WORD,
+        default="proxy",
+        words=("proxy", "compat", "compat_unparsed", "escaped"),
+        since=_FIRST,
+        doc="Form in which containers get the path: mod_jk's ForwardURIProxy (decoded, checked and "
+        "encoded again), ForwardURICompat (decoded), ForwardURICompatUnparsed (as it came) or "
+        "ForwardURIEscaped. Whatever it is, a path that the container would read otherwise than "
+        "it was compared with the rules is refused.",
+    ),
+    _server(
+        name="reply_timeout_header",
+        default="",
+        since=_FIRST,
+        doc="Name of a request header in which trusted proxies may say reply_timeout for one "
+        "request, in milliseconds, 0 for no limit. It is never passed on. Empty: none.",
+    ),
+    _server(
+        name="error_pages",
+        default="",
+        since=_FIRST,
+        doc="Directory of own pages for errors: 503.html for one status, 5xx.html for all of a "
+        "class, error.html for any. They may hold {{status}}, {{phrase}}, {{words}}, {{detail}} "
+        "and {{reason}}.",
     ),
 )
 
@@ -134,4 +194,75 @@ _REST: Final = (
     _log(name="access_format", doc="Format of a line of the access log."),
 )
 
-DAEMON_ROWS: Final[tuple[Directive, ...]] = (*_SECTIONS, *_SERVER, *_REST)
+_TLS: Final = (
+    _tls(
+        name="listen",
+        type=ValueType.LIST,
+        doc="Addresses to accept HTTPS on: host:port, [IPv6 address]:port or unix:/path.",
+    ),
+    _tls(
+        name="certificate",
+        type=ValueType.LIST,
+        doc="Paths of PEM files, relative to ajpd.toml: a certificate each, with its chain behind "
+        "it. A client gets the one whose names have the name it asked for (SNI); the first one is "
+        "for all others.",
+    ),
+    _tls(
+        name="key",
+        type=ValueType.LIST,
+        default=(),
+        doc="Paths of the private keys, one for each certificate in the same order. Without it a "
+        "key is in the file of its certificate. A key with a passphrase is refused.",
+    ),
+    _tls(
+        name="client_ca",
+        default="",
+        doc="Path of a PEM file with the authorities that certificates of clients may come from.",
+    ),
+    _tls(
+        name="client_verify",
+        type=ValueType.WORD,
+        default="none",
+        words=("none", "optional", "require"),
+        doc="Whether clients are asked for a certificate. With optional, one that has none is "
+        "served; one whose certificate is no good is served by neither.",
+    ),
+    _tls(
+        name="client_chain",
+        type=ValueType.BOOL,
+        default=False,
+        doc="Send the certificates behind the client's own to the container too, as "
+        "JkOptions +ForwardSSLCertChain does. A resumed session has none of them.",
+    ),
+    _tls(
+        name="min_version",
+        type=ValueType.WORD,
+        default="1.2",
+        words=("1.2", "1.3"),
+        doc="Oldest version of TLS that is spoken.",
+    ),
+    _tls(
+        name="ciphers",
+        default="",
+        doc="Ciphers of TLS 1.2 in OpenSSL's notation; those of the library when empty. The "
+        "ciphers of TLS 1.3 are always OpenSSL's own.",
+    ),
+    _tls(
+        name="remote_user",
+        default="",
+        doc="Part of the client's verified certificate that becomes the remote user: CN, "
+        "emailAddress, UID or another part of the subject, DN for the whole subject, SAN:email, "
+        "SAN:DNS or SAN:URI. Empty: there is no remote user.",
+    ),
+    _tls(
+        name="reload",
+        type=ValueType.DURATION,
+        unit=Unit.S,
+        default=60,
+        minimum=0,
+        doc="How often the files are looked at for changes; 0 is never. New connections get the "
+        "new certificates. A file that is broken is logged, and the old ones stay.",
+    ),
+)
+
+DAEMON_ROWS: Final[tuple[Directive, ...]] = (*_SECTIONS, *_SERVER, *_REST, *_TLS)

@@ -80,8 +80,10 @@ _ADDRESS: Final = (
         name="host",
         default="localhost",
         since=_FIRST,
-        doc="Name or address of the container, without port. Unlike mod_jk also unix:/path for "
-        "a connector that listens on a Unix domain socket; port is not used then.",
+        doc="Name or address of the container, without port. A name is resolved for every new "
+        "connection, and every half minute while there are connections: those to an address it "
+        "has no more end with their request. mod_jk resolves once. Also unlike mod_jk: unix:/path "
+        "for a connector that listens on a Unix domain socket; port is not used then.",
     ),
     _ajp(
         name="port",
@@ -93,7 +95,14 @@ _ADDRESS: Final = (
         doc="TCP port of the container's AJP connector. 0 switches a member of a balancer off "
         "and is an error for any other worker.",
     ),
-    _ajp(name="source", doc="Local address that connections to the container start from."),
+    _ajp(
+        name="source",
+        default="",
+        since=_FIRST,
+        doc="Local address, or name of one, that connections to the container start from; any "
+        "when nothing is written. A connection fails where it cannot be used, also when it is "
+        "of another family than the container's address; mod_jk goes on without it.",
+    ),
     _ajp(
         name="prefer_ipv6",
         type=ValueType.BOOL,
@@ -103,14 +112,20 @@ _ADDRESS: Final = (
     ),
     _ajp_s(
         name="socket_timeout",
-        doc="Seconds that one read or write on the socket to the container may take.",
+        since=_FIRST,
+        doc="Seconds that the container may be silent inside an answer, or before it, where no "
+        "reply_timeout counts; and that it may take until it accepts bytes of a request. 0 is no "
+        "limit. When written it is also the default of socket_connect_timeout. mod_jk's does not "
+        "work for what is sent.",
     ),
     _ajp_ms(
         name="socket_connect_timeout",
         default=2000,
         since=_FIRST,
-        doc="Milliseconds that making a TCP connection may take. 0 leaves it to the operating "
-        "system, as mod_jk does unless told otherwise.",
+        doc="Milliseconds that making a TCP connection may take, for all addresses of a name "
+        "together: they are tried one after the other, a quarter of a second apart. 0 leaves it "
+        "to the operating system, as mod_jk does unless told otherwise. socket_timeout when that "
+        "is written and this is not.",
     ),
     _ajp(
         name="socket_keepalive",
@@ -126,7 +141,11 @@ _ADDRESS: Final = (
         unit=Unit.BYTES,
         default=0,
         minimum=0,
-        doc="Size of the socket's send and receive buffer; 0 leaves it to the operating system.",
+        maximum=1024**3,
+        is_clamped=True,
+        since=_FIRST,
+        doc="Size of the socket's send and receive buffer; 0 leaves it to the operating system, "
+        "which is best nearly always. Less than max_packet_size is taken as max_packet_size.",
     ),
 )
 
@@ -167,7 +186,11 @@ _POOL: Final = (
     ),
     _ajp_s(
         name="connection_ping_interval",
-        doc="Seconds between two CPINGs on an idle connection, done by mod_jk's maintenance.",
+        since=_FIRST,
+        doc="Seconds of silence after which an idle connection is asked with a CPING; without a "
+        "CPONG in ping_timeout it is closed. 0 asks none. Connections idle for more than a second "
+        "are asked before a request anyway, see prepost_timeout; at intervals it keeps firewalls "
+        "from forgetting them. A request never gets a connection that is being asked.",
     ),
 )
 
@@ -195,14 +218,16 @@ _TIMEOUTS: Final = (
         words=("A", "C", "P", "I"),
         since=_FIRST,
         doc="Which CPINGs to send with ping_timeout, where connect_timeout or prepost_timeout "
-        "say nothing else: C after connecting, P before a request, I at intervals, A all. This "
-        "version sends none at intervals; idle connections are asked before they are used.",
+        "say nothing else: C after connecting, P before a request, I at intervals, A all. For I "
+        "connection_ping_interval is a hundredth of ping_timeout's number, in seconds, where "
+        "nothing else is written: 100 s for 10000 ms.",
     ),
     _ajp_ms(
         name="ping_timeout",
         default=10_000,
         since=_FIRST,
-        doc="Milliseconds to wait for the CPONG to the CPINGs that ping_mode switches on.",
+        doc="Milliseconds to wait for the CPONG to the CPINGs that ping_mode switches on, and to "
+        "those of connection_ping_interval; 0 sends none of the latter.",
     ),
     _ajp_ms(
         name="reply_timeout",
@@ -228,23 +253,31 @@ _FAILURE: Final = (
         name="retry_interval",
         default=100,
         since=_FIRST,
-        doc="Milliseconds before the second and later attempts in mod_jk. Here a request that may "
-        "be sent again is sent again at once, so the number means nothing.",
+        doc="Milliseconds between a failed attempt and the next one. An attempt that failed on a "
+        "connection that had been idle is repeated at once: it says nothing about the container. "
+        "mod_jk waits in every case, and its thread with it.",
     ),
     _ajp(
         name="recovery_options",
         type=ValueType.INT,
         minimum=0,
         maximum=31,
-        doc="Sum of bits that say which requests may not, or always may, be sent again after a "
-        "failure.",
+        since=_FIRST,
+        doc="Which requests are sent again after a failure. Nothing written: those whose head "
+        "had not left, and those of idempotent methods. Written, it is a sum: 1 none that was "
+        "sent to the container; 2 none whose response headers came, which is always so here; 4 a "
+        "client that goes away makes the connection to the container be reset, where else it is "
+        "closed in order; 8 HEAD always; 16 GET always. In mod_jk 16 means nothing besides 8.",
     ),
     _ajp(
         name="fail_on_status",
         type=ValueType.INT_LIST,
         default=(),
-        doc="Response status codes that count as a failure of the container; negative ones fail "
-        "the request only.",
+        since=_FIRST,
+        doc="Response status codes that count as a failure, separated by blanks or commas; may "
+        "be given several times. The client gets 503 in their place. A plain one counts "
+        "against the container, one with a minus sign fails the request only; the first in the "
+        "list decides where a code is there with both.",
     ),
     _ajp(
         name="busy_limit",
@@ -252,7 +285,23 @@ _FAILURE: Final = (
         default=0,
         minimum=0,
         is_clamped=True,
-        doc="Most requests in progress for this worker in all processes; 0 is no limit.",
+        since=_FIRST,
+        doc="Most requests for this worker at a time, those that wait for a connection included; "
+        "more are refused with 503. 0 is no limit. This version counts in each process by itself, "
+        "mod_jk in all of them together.",
+    ),
+    _ajp(
+        name="replay_buffer",
+        type=ValueType.INT,
+        unit=Unit.BYTES,
+        default=0,
+        minimum=0,
+        maximum=16 * 1024**2,
+        is_clamped=True,
+        since=_FIRST,
+        doc="Bytes of a request's body that are kept in memory so that the request can be sent "
+        "again; only requests that may be sent again at all are. 0 keeps none: a body that went "
+        "along with its head can be repeated, anything longer cannot. Not known to mod_jk.",
     ),
 )
 

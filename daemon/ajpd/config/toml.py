@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from .directives import in_scope, suggest_in
+from .attributes import parse_attribute
+from .directives import in_scope, lookup, suggest_in
 from .errors import Findings, Place
-from .model import Mount, MountSource
+from .model import AttributeRule, Mount, MountSource
 from .urimap import parse_rule
-from .values import BadValue, Directive, Scope, Value, read_toml
+from .values import BadValue, Directive, Scope, Value, default_of, read_toml
 from .workers import Entry, Section
 
-__all__ = ["KeyLocator", "TomlFile", "Written", "read_toml_file"]
+__all__ = ["KeyLocator", "TomlFile", "Written", "beside", "read_toml_file", "value_of"]
 
 _HEADER: Final = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(#.*)?$")
 _KEY: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
@@ -31,6 +32,7 @@ _SECTIONS: Final = {
     "workers": Scope.WORKERS,
     "map": Scope.MAP,
     "log": Scope.LOG,
+    "tls": Scope.TLS,
 }
 
 
@@ -106,12 +108,28 @@ class TomlFile:
         values: of `[server]`, `[workers]`, `[map]` and `[log]`, defaults left out.
         sections: of `[worker.NAME]`, in order.
         rules: of `[mount]`, in order.
+        attributes: of `[attributes]`, in order.
+        tls: where `[tls]` is written, None when it is not.
     """
 
     path: Path
     values: dict[tuple[Scope, str], Written] = field(default_factory=dict)
     sections: dict[str, Section] = field(default_factory=dict)
     rules: list[Mount] = field(default_factory=list)
+    attributes: list[AttributeRule] = field(default_factory=list)
+    tls: Place | None = None
+
+
+def value_of(document: TomlFile | None, scope: Scope, name: str) -> Value:
+    """What was written for a key, or its default."""
+    if document is not None and (scope, name) in document.values:
+        return document.values[scope, name].value
+    return default_of(lookup(scope, name))
+
+
+def beside(document: TomlFile | None, name: str) -> str:
+    """A path relative to ajpd.toml; empty stays empty."""
+    return str(document.path.parent / name) if document is not None and name else name
 
 
 def read_toml_file(path: str | Path, findings: Findings) -> TomlFile | None:
@@ -187,7 +205,11 @@ class _Reader:
             self._workers(content)
         elif name == "mount":
             self._mounts(content)
+        elif name == "attributes":
+            self._attributes(content)
         else:
+            if name == "tls":
+                self._document.tls = place
             self._keys(name, content)
 
     def _meant(self, name: str, content: object) -> str:
@@ -261,3 +283,13 @@ class _Reader:
             self._document.rules += parse_rule(
                 pattern, target, self._findings, place=place, source=MountSource.MOUNT
             )
+
+    def _attributes(self, content: dict[str, object]) -> None:
+        for name, text in content.items():
+            place = self._locator.place("attributes", name)
+            if not isinstance(text, str):
+                self._findings.error(place, f"the attribute {name!r} must be text", directive=name)
+                continue
+            rule = parse_attribute(name, text, self._findings, place=place)
+            if rule is not None:
+                self._document.attributes.append(rule)

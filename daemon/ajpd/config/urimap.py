@@ -23,16 +23,20 @@ __all__ = ["Decision", "UriMap", "parse_rule", "read_uri_map", "rules_of_worker"
 _LATER: Final[Mapping[str, frozenset[str]]] = {
     "sticky_ignore": frozenset(("0",)),
     "stateless": frozenset(("0",)),
-    "use_server_errors": frozenset(("0",)),
     "set_session_cookie": frozenset(("0",)),
     "active": frozenset(("",)),
     "disabled": frozenset(("",)),
     "stopped": frozenset(("",)),
-    "fail_on_status": frozenset(("",)),
     "session_cookie": frozenset(("",)),
     "session_path": frozenset(("",)),
 }
-_EXTENSIONS: Final = ("reply_timeout", "session_cookie_path", *_LATER)
+_EXTENSIONS: Final = (
+    "reply_timeout",
+    "fail_on_status",
+    "use_server_errors",
+    "session_cookie_path",
+    *_LATER,
+)
 _MAX_INT: Final = 2**31 - 1
 
 
@@ -95,7 +99,7 @@ def parse_rule(
     head = _parse_head(key, findings, place)
     worker, *extensions = value.split(";")
     worker = worker.strip()
-    timeout = _parse_extensions(extensions, findings, place)
+    options = _parse_extensions(extensions, findings, place)
     if head is None:
         return []
     if not worker:
@@ -109,10 +113,21 @@ def parse_rule(
     first, bar, suffix = head.pattern.partition("|")
     rules = []
     for pattern in (first, first + suffix) if bar else (first,):
-        rule = _rule(pattern, worker, head, place, source, encoding, timeout)
+        rule = _rule(pattern, worker, head, place, source, encoding, options)
         _remark(rule, findings)
         rules.append(rule)
     return rules
+
+
+class _Options(NamedTuple):
+    """What the extensions of a rule say; see `Mount`."""
+
+    reply_timeout_ms: int | None = None
+    fail_on_status: tuple[int, ...] | None = None
+    use_server_errors: int = 0
+
+
+_NO_OPTIONS: Final = _Options()
 
 
 class _Head(NamedTuple):
@@ -144,22 +159,24 @@ def _rule(
     place: Place,
     source: MountSource,
     encoding: str,
-    reply_timeout_ms: int | None = None,
+    options: _Options = _NO_OPTIONS,
 ) -> Mount:
     return Mount(
         pattern=encode(pattern, encoding),
         worker=worker,
         is_exclusion=head.is_exclusion,
         is_disabled=head.is_disabled,
-        reply_timeout_ms=reply_timeout_ms,
+        reply_timeout_ms=options.reply_timeout_ms,
+        fail_on_status=options.fail_on_status,
+        use_server_errors=options.use_server_errors,
         source=source,
         place=place,
     )
 
 
-def _parse_extensions(extensions: list[str], findings: Findings, place: Place) -> int | None:
-    """Understand what follows the worker's name; returns reply_timeout in ms, if any."""
-    timeout: int | None = None
+def _parse_extensions(extensions: list[str], findings: Findings, place: Place) -> _Options:
+    """Understand what follows the worker's name."""
+    options = _Options()
     words = iter(extensions)
     for word in words:
         if not word.strip():
@@ -171,6 +188,11 @@ def _parse_extensions(extensions: list[str], findings: Findings, place: Place) -
             value = next(words, "")
         if name == "reply_timeout":
             timeout = _parse_reply_timeout(value, findings, place)
+            options = options._replace(reply_timeout_ms=timeout)
+        elif name == "fail_on_status":
+            options = options._replace(fail_on_status=_parse_statuses(value, findings, place))
+        elif name == "use_server_errors":
+            options = options._replace(use_server_errors=_parse_least(value, findings, place))
         elif name == "session_cookie_path":
             findings.warn(place, f"{name!r} has no effect, in mod_jk neither", directive=name)
         elif name not in _LATER:
@@ -186,7 +208,34 @@ def _parse_extensions(extensions: list[str], findings: Findings, place: Place) -
                 f"the extension {name!r} is known to mod_jk, not supported by this version",
                 directive=name,
             )
-    return timeout
+    return options
+
+
+def _parse_statuses(value: str, findings: Findings, place: Place) -> tuple[int, ...] | None:
+    """`503,-500`: a list that takes the place of the worker's; empty says nothing."""
+    found = []
+    for word in re.split(r"[,\s]+", value.strip()):
+        if re.fullmatch(r"-?[1-9][0-9]{2}", word):
+            found.append(int(word))
+        elif word:
+            findings.error(
+                place,
+                f"fail_on_status: {word!r} is no status of 100 to 999, with or without a minus",
+                directive="fail_on_status",
+            )
+    return tuple(found) or None
+
+
+def _parse_least(value: str, findings: Findings, place: Place) -> int:
+    """The smallest status that is answered with a page of our own; 0 for none."""
+    if value == "0" or re.fullmatch(r"[45][0-9]{2}", value):
+        return int(value)
+    findings.error(
+        place,
+        f"use_server_errors: {value!r} is neither 0 nor a status of 400 to 599",
+        directive="use_server_errors",
+    )
+    return 0
 
 
 def _parse_reply_timeout(value: str, findings: Findings, place: Place) -> int | None:

@@ -73,6 +73,7 @@ class Scope(StrEnum):
     WORKERS = "[workers]"
     MAP = "[map]"
     LOG = "[log]"
+    TLS = "[tls]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,14 +190,17 @@ def build_worker(
         the worker, or None when there was an error.
     """
     before = len(findings.errors)
-    if not _check_type(section, findings):
+    kind = _check_type(section, findings)
+    if kind != "ajp13":
+        _check_values(section, kind, findings)
         return None
     settings = _read_entries(section, findings, is_member=is_member)
     worker = settings.worker(section, env, is_member=is_member)
     return worker if len(findings.errors) == before else None
 
 
-def _check_type(section: Section, findings: Findings) -> bool:
+def _check_type(section: Section, findings: Findings) -> str:
+    """The type whose directives are to be looked at; it is the one meant where it is no type."""
     entry = section.entries.get("type")
     if entry is None:
         if any(name in section.entries for name in ("balance_workers", "balanced_workers")):
@@ -207,24 +210,40 @@ def _check_type(section: Section, findings: Findings) -> bool:
                 directive="type",
                 hint="type=lb",
             )
-            return False
-        return True
+            return "lb"
+        return "ajp13"
     try:
-        kind = entry.read(lookup(Scope.COMMON, "type")).value
+        kind = str(entry.read(lookup(Scope.COMMON, "type")).value)
     except BadValue as exc:
         findings.error(entry.place, f"type: {exc}", directive="type", hint=exc.hint)
-        return False
-    if kind != "ajp13":
-        what = f"type {kind!r} of worker {section.name!r}"
-        findings.error(entry.place, not_yet(what), directive="type")
-        return False
-    return True
+        kind = exc.hint
+    else:
+        if kind != "ajp13":
+            what = f"type {kind!r} of worker {section.name!r}"
+            findings.error(entry.place, not_yet(what), directive="type")
+    # What there was of ajp12 and ajp14 is named as it is for ajp13.
+    return kind if kind in ("lb", "status") else "ajp13"
+
+
+def _check_values(section: Section, kind: str, findings: Findings) -> None:
+    """Report values that cannot be, for a type that is not built."""
+    for entry in section.entries.values():
+        if entry.name == "type" or not known_scopes(entry.name):
+            continue
+        directive = worker_directive(kind, entry.name)
+        if directive is None:
+            continue
+        try:
+            entry.read(directive)
+        except BadValue as exc:
+            message = f"{entry.name}: {exc}"
+            findings.error(entry.place, message, directive=entry.name, hint=exc.hint)
 
 
 def _read_entries(section: Section, findings: Findings, *, is_member: bool) -> "_Settings":
     settings = _Settings(findings)
     for entry in section.entries.values():
-        if not known_scopes(entry.name):
+        if entry.name == "type" or not known_scopes(entry.name):
             continue
         directive = worker_directive("ajp13", entry.name)
         if directive is None:
@@ -236,9 +255,6 @@ def _read_entries(section: Section, findings: Findings, *, is_member: bool) -> "
         elif directive.scope is Scope.MEMBER:
             if not is_member:
                 _warn(entry, findings, "only means something for a member of a balancer")
-        elif not directive.supported:
-            if not _is_off(entry, directive):
-                findings.error(entry.place, not_yet(repr(entry.name)), directive=entry.name)
         elif directive.alias_of:
             _warn(entry, findings, f"is the former name of {directive.alias_of!r}")
             if directive.alias_of not in section.entries:
@@ -246,15 +262,6 @@ def _read_entries(section: Section, findings: Findings, *, is_member: bool) -> "
         else:
             settings.take(entry, directive)
     return settings
-
-
-def _is_off(entry: Entry, directive: Directive) -> bool:
-    """A directive that says 0 or false, which is what happens without it, asks for nothing."""
-    try:
-        value = entry.read(directive).value
-    except BadValue:
-        return False
-    return not value and value == directive.default
 
 
 def _warn(entry: Entry, findings: Findings, text: str, *, hint: str = "") -> None:
@@ -285,25 +292,35 @@ class _Settings:
     def worker(self, section: Section, env: Mapping[str, str], *, is_member: bool) -> WorkerConfig:
         size = self._number("connection_pool_size")
         mode = self._ping_mode()
+        packet_size = self._packet_size()
         return WorkerConfig(
             name=section.name,
             host=self._host(),
             port=self._port(section, is_member=is_member),
             secret=self._secret(env),
-            max_packet_size=self._packet_size(),
+            max_packet_size=packet_size,
             connection_pool_size=size,
             connection_pool_minsize=self._pool_minsize(size),
             connection_pool_timeout_ms=self._number("connection_pool_timeout"),
             connection_acquire_timeout_ms=self._number("connection_acquire_timeout"),
-            socket_connect_timeout_ms=self._number("socket_connect_timeout"),
+            busy_limit=self._number("busy_limit"),
+            socket_timeout_ms=self._number("socket_timeout"),
+            socket_connect_timeout_ms=self._connect_timeout(),
             socket_keepalive=self._bool("socket_keepalive"),
+            socket_buffer=self._socket_buffer(packet_size),
+            source=self._source(),
             prefer_ipv6=self._bool("prefer_ipv6"),
             connect_timeout_ms=self._cping("connect_timeout", is_in_mode="C" in mode),
             prepost_timeout_ms=self._cping("prepost_timeout", is_in_mode="P" in mode),
             ping_timeout_ms=self._number("ping_timeout"),
             ping_mode=mode,
+            connection_ping_interval_ms=self._ping_interval(mode),
             reply_timeout_ms=self._number("reply_timeout"),
             retries=self._number("retries"),
+            retry_interval_ms=self._number("retry_interval"),
+            recovery_options=self._number_or_none("recovery_options"),
+            fail_on_status=self._statuses(),
+            replay_buffer=self._number("replay_buffer"),
             place=section.place,
         )
 
@@ -311,6 +328,9 @@ class _Settings:
         if name in self._values:
             return cast(int, self._values[name])
         return cast(int, default_of(lookup(Scope.AJP, name)))
+
+    def _number_or_none(self, name: str) -> int | None:
+        return cast(int | None, self._values.get(name))
 
     def _bool(self, name: str) -> bool:
         return cast(bool, self._values.get(name, default_of(lookup(Scope.AJP, name))))
@@ -364,15 +384,7 @@ class _Settings:
 
     def _ping_mode(self) -> str:
         letters = self._text("ping_mode")
-        mode = "CPI" if "A" in letters else letters
-        if "I" in mode:
-            _warn(
-                self._entries["ping_mode"],
-                self._findings,
-                f"is {letters}, but this version sends no CPING at intervals (I); idle "
-                "connections are asked before they are used",
-            )
-        return mode
+        return "CPI" if "A" in letters else letters
 
     def _cping(self, name: str, *, is_in_mode: bool) -> int:
         """The time for a CPONG: as mod_jk, ping_mode counts where the value is 0 or not written."""
@@ -380,6 +392,58 @@ class _Settings:
         if is_in_mode and not (written and self._number(name)):
             return self._number("ping_timeout")
         return self._number(name)
+
+    def _ping_interval(self, mode: str) -> int:
+        """As mod_jk: ping_mode counts where the value is 0 or not written."""
+        interval, wait = self._number("connection_ping_interval"), self._number("ping_timeout")
+        if interval and not wait:
+            _warn(
+                self._entries["connection_ping_interval"],
+                self._findings,
+                "has no effect while ping_timeout is 0",
+            )
+        # A hundredth of the number of milliseconds, as seconds.
+        return interval or (wait * 10 if "I" in mode else 0)
+
+    def _connect_timeout(self) -> int:
+        """As mod_jk: socket_timeout where nothing else is written."""
+        if "socket_connect_timeout" in self._values or not self._number("socket_timeout"):
+            return self._number("socket_connect_timeout")
+        return self._number("socket_timeout")
+
+    def _socket_buffer(self, packet_size: int) -> int:
+        size = self._number("socket_buffer")
+        if 0 < size < packet_size:
+            _warn(
+                self._entries["socket_buffer"],
+                self._findings,
+                f"is less than max_packet_size and taken as {packet_size}",
+            )
+            return packet_size
+        return size
+
+    def _source(self) -> str:
+        text = self._text("source")
+        if not text:
+            return ""
+        entry = self._entries["source"]
+        if self._text("host").startswith("unix:"):
+            _warn(entry, self._findings, "is not used with a Unix socket")
+        try:
+            return parse_host(text)
+        except ValueError as exc:
+            self._error(entry, str(exc))
+            return ""
+
+    def _statuses(self) -> tuple[int, ...]:
+        statuses = cast(tuple[int, ...], self._values.get("fail_on_status", ()))
+        for status in statuses:
+            if not 100 <= abs(status) <= 999:
+                self._error(
+                    self._entries["fail_on_status"],
+                    f"{status} is no status code, with or without a minus sign",
+                )
+        return statuses
 
     def _secret(self, env: Mapping[str, str]) -> bytes | None:
         entry = self._entries.get("secret")

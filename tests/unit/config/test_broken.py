@@ -29,7 +29,7 @@ WORKERS = [
     ("worker.list=a\nworker.a.reply_timeout=60s", "w:2: reply_timeout: '60s' is not a number"),
     ("worker.list=a\nworker.a.socket_keepalive=2", "w:2: socket_keepalive: '2' is neither"),
     ("worker.list=a\nworker.a.ping_mode=Q", "w:2: ping_mode: 'Q' in 'Q'"),
-    ("worker.list=a\nworker.a.recovery_options=3", "w:2: 'recovery_options' is known"),
+    ("worker.list=a\nworker.a.recovery_options=32", "w:2: recovery_options: must be at most"),
     ("worker.list=a,\n worker.list = b\nworker.a.port=1", "w:2: worker 'b' is listed"),
     ("worker.list=nodel\nworker.node1.port=1", "w:1: worker 'nodel' is listed"),
     ("worker.list=\nworker.a.port=1", "w: no worker.list"),
@@ -75,7 +75,7 @@ TOMLS = [
     ("[worker.a]\n[mount]\n'/x' = 'b'", "t:3: the rule /x=b names an unknown worker"),
     ("[worker.a]\nmount = 5", "t:2: mount: must be an array of texts"),
     ("[worker]\nlist = ['a']", "t:2: 'list' must be a section"),
-    ("[tls]\ncertificate = 'c'", "t:1: section 'tls' is not supported by this version"),
+    ("[tls]\nlisten = 'a:1'", "t:1: certificate: TLS needs one"),
 ]
 
 

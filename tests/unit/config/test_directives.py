@@ -106,8 +106,19 @@ MOD_JK = [
     "native_lib",
 ]
 
+#: What mod_jk does not know.
+OURS = ["replay_buffer"]
+
 SUPPORTED = [
+    *OURS,
     "list",
+    "source",
+    "socket_timeout",
+    "socket_buffer",
+    "connection_ping_interval",
+    "recovery_options",
+    "fail_on_status",
+    "busy_limit",
     "retry_interval",
     "maintain",
     "type",
@@ -139,12 +150,14 @@ def test_every_directive_of_mod_jk_has_a_row() -> None:
     rows = {
         row.name for scope in (Scope.GLOBAL, *WORKER_SCOPES) for row in in_scope(scope).values()
     }
-    assert rows == set(MOD_JK)
+    assert rows == {*MOD_JK, *OURS}
 
 
 def test_what_is_supported() -> None:
     rows = [row for scope in (Scope.GLOBAL, *WORKER_SCOPES) for row in in_scope(scope).values()]
     assert {row.name for row in rows if row.supported} == set(SUPPORTED)
+    # Nothing that is written for an ajp13 worker would be passed over in silence.
+    assert all(row.supported for row in in_scope(Scope.AJP).values())
 
 
 def test_list_attributes_agree_with_the_table() -> None:
@@ -189,6 +202,14 @@ def test_rows_are_sound(row: Directive) -> None:
         ("ping_timeout", 10_000),
         ("reply_timeout", 0),
         ("retries", 2),
+        ("retry_interval", 100),
+        ("socket_timeout", 0),
+        ("socket_buffer", 0),
+        ("source", ""),
+        ("connection_ping_interval", 0),
+        ("fail_on_status", ()),
+        ("busy_limit", 0),
+        ("replay_buffer", 0),
     ],
 )
 def test_defaults(name: str, value: object) -> None:

@@ -71,8 +71,10 @@ def test_syntax(key: str, shown: list[str]) -> None:
          "not supported by this version"),
         ("/a", "w;session_path=;x", "f:1: the extension 'session_path' is known to mod_jk, "
          "not supported by this version"),
-        ("/a", "w;fail_on_status=503", "f:1: the extension 'fail_on_status' is known to mod_jk, "
-         "not supported by this version"),
+        ("/a", "w;fail_on_status=5o3", "f:1: fail_on_status: '5o3' is no status of 100 to 999, "
+         "with or without a minus"),
+        ("/a", "w;use_server_errors=1", "f:1: use_server_errors: '1' is neither 0 nor a status of "
+         "400 to 599"),
         ("/a", "w;reply_timeout=20s", "f:1: reply_timeout: '20s' is no number of milliseconds, "
          "0 for no limit or -1 for that of the worker"),
         ("/a", "w;reply_timeout=-2", "f:1: reply_timeout: '-2' is no number of milliseconds, "
@@ -100,6 +102,23 @@ def test_extensions(value: str, timeout: int | None) -> None:
     assert [(rule.worker, rule.reply_timeout_ms) for rule in found] == [("w", timeout)]
     assert not errors
     assert not warnings
+
+
+@pytest.mark.parametrize(
+    ("value", "statuses", "least"),
+    [
+        ("w", None, 0),
+        ("w;fail_on_status=", None, 0),
+        ("w;fail_on_status=503", (503,), 0),
+        ("w;fail_on_status=503,-500 404", (503, -500, 404), 0),
+        ("w;use_server_errors=0", None, 0),
+        ("w;use_server_errors=400;fail_on_status=-599", (-599,), 400),
+    ],
+)
+def test_statuses(value: str, statuses: tuple[int, ...] | None, least: int) -> None:
+    (rule,), errors, _ = parse("/a", value)
+    assert not errors
+    assert (rule.fail_on_status, rule.use_server_errors) == (statuses, least)
 
 
 def test_an_extension_without_effect() -> None:

@@ -62,6 +62,15 @@ def test_all_defaults() -> None:
         ping_mode="",
         reply_timeout_ms=0,
         retries=2,
+        socket_timeout_ms=0,
+        socket_buffer=0,
+        source="",
+        busy_limit=0,
+        connection_ping_interval_ms=0,
+        retry_interval_ms=100,
+        recovery_options=None,
+        fail_on_status=(),
+        replay_buffer=0,
         place=Place("f", 1),
     )
 
@@ -72,7 +81,10 @@ def test_everything_written() -> None:
         "connection_pool_size=10\nconnection_pool_minsize=3\nconnection_pool_timeout=60\n"
         "connection_acquire_timeout=700\nsocket_connect_timeout=800\nsocket_keepalive=1\n"
         "prefer_ipv6=true\nconnect_timeout=900\nprepost_timeout=1000\nping_timeout=1100\n"
-        "ping_mode=CP\nreply_timeout=300000\nretries=1\nmount=/x"
+        "ping_mode=CP\nreply_timeout=300000\nretries=1\nmount=/x\n"
+        "socket_timeout=20\nsocket_buffer=128k\nsource=10.0.0.9\nbusy_limit=30\n"
+        "connection_ping_interval=40\nretry_interval=50\nrecovery_options=3\n"
+        "fail_on_status=500 -404\nreplay_buffer=64k"
     )
     assert not errors
     assert not warnings
@@ -95,6 +107,15 @@ def test_everything_written() -> None:
         ping_mode="CP",
         reply_timeout_ms=300_000,
         retries=1,
+        socket_timeout_ms=20_000,
+        socket_buffer=131_072,
+        source="10.0.0.9",
+        busy_limit=30,
+        connection_ping_interval_ms=40_000,
+        retry_interval_ms=50,
+        recovery_options=3,
+        fail_on_status=(500, -404),
+        replay_buffer=65_536,
         place=Place("f", 1),
     )
 
@@ -118,13 +139,57 @@ def test_ping_mode_counts_where_nothing_else_is_said(
     assert (worker.connect_timeout_ms, worker.prepost_timeout_ms) == (connect, prepost)
 
 
-@pytest.mark.parametrize("mode", ["A", "I", "cpi"])
-def test_intervals_are_not_there_yet(mode: str) -> None:
-    worker, errors, warnings = build(f"ping_mode={mode}")
-    assert worker is not None
-    assert not errors
-    assert len(warnings) == 1
-    assert "no CPING at intervals" in warnings[0]
+@pytest.mark.parametrize(
+    ("lines", "interval"),
+    [
+        ("ping_mode=I", 100_000),
+        ("ping_mode=A\nping_timeout=500", 5_000),
+        ("ping_mode=CPI\nconnection_ping_interval=7", 7_000),
+        ("ping_mode=I\nconnection_ping_interval=0", 100_000),
+        ("ping_mode=CP", 0),
+        ("connection_ping_interval=7", 7_000),
+        ("ping_mode=I\nping_timeout=0", 0),
+    ],
+)
+def test_interval_of_pings(lines: str, interval: int) -> None:
+    assert built(lines).connection_ping_interval_ms == interval
+
+
+@pytest.mark.parametrize(
+    ("lines", "connect"),
+    [
+        ("socket_timeout=7", 7_000),
+        ("socket_timeout=7\nsocket_connect_timeout=300", 300),
+        ("socket_timeout=7\nsocket_connect_timeout=0", 0),
+        ("socket_timeout=0", 2_000),
+        ("host=h", 2_000),
+    ],
+)
+def test_socket_timeout_is_for_connecting_where_nothing_else_is_said(
+    lines: str, connect: int
+) -> None:
+    assert built(lines).socket_connect_timeout_ms == connect
+
+
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [("host=h", None), *((f"recovery_options={n}", n) for n in (0, 1, 4, 8, 16, 24, 31))],
+)
+def test_recovery_options(line: str, options: int | None) -> None:
+    assert built(line).recovery_options == options
+
+
+@pytest.mark.parametrize(
+    ("lines", "statuses"),
+    [
+        ("fail_on_status=500", (500,)),
+        ("fail_on_status=-404, 503 500", (-404, 503, 500)),
+        ("fail_on_status=503 -503", (503, -503)),
+        ("fail_on_status=404\nfail_on_status=-500", (404, -500)),
+    ],
+)
+def test_fail_on_status(lines: str, statuses: tuple[int, ...]) -> None:
+    assert built(lines).fail_on_status == statuses
 
 
 @pytest.mark.parametrize(
@@ -149,6 +214,36 @@ def test_intervals_are_not_there_yet(mode: str) -> None:
             "f:1: max_packet_size: more than 65536 bytes is taken as 65536 bytes",
         ),
         ("retries=0", "retries", 1, "f:1: retries: less than 1 is taken as 1"),
+        (
+            "socket_buffer=4096\nmax_packet_size=16384",
+            "socket_buffer",
+            16384,
+            "f:1: 'socket_buffer' is less than max_packet_size and taken as 16384",
+        ),
+        (
+            "replay_buffer=17m",
+            "replay_buffer",
+            16 * 1024**2,
+            "f:1: replay_buffer: more than 16777216 bytes is taken as 16777216 bytes",
+        ),
+        (
+            "busy_limit=-1",
+            "busy_limit",
+            0,
+            "f:1: busy_limit: less than 0 is taken as 0",
+        ),
+        (
+            "connection_ping_interval=9\nping_timeout=0",
+            "connection_ping_interval_ms",
+            9000,
+            "f:1: 'connection_ping_interval' has no effect while ping_timeout is 0",
+        ),
+        (
+            "source=10.0.0.9\nhost=unix:/run/ajp",
+            "source",
+            "10.0.0.9",
+            "f:1: 'source' is not used with a Unix socket",
+        ),
         (
             "connection_pool_size=4\nconnection_pool_minsize=9",
             "connection_pool_minsize",
@@ -220,14 +315,6 @@ def test_warnings(lines: str, attribute: str, value: object, warning: str) -> No
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["socket_timeout=0", "busy_limit=0", "connection_ping_interval=0", "socket_buffer=0"],
-)
-def test_asking_for_nothing_needs_no_support(line: str) -> None:
-    assert build(line)[1:] == ([], [])
-
-
-@pytest.mark.parametrize(
     ("lines", "error"),
     [
         ("port=80x9", "f:1: port: '80x9' is not a number"),
@@ -258,15 +345,19 @@ def test_asking_for_nothing_needs_no_support(line: str) -> None:
             "f:1: worker 'a' has members but no type, which makes it ajp13 "
             "(did you mean 'type=lb'?)",
         ),
+        ("recovery_options=32", "f:1: recovery_options: must be at most 31"),
+        ("recovery_options=x", "f:1: recovery_options: 'x' is not a number"),
+        ("busy_limit=x", "f:1: busy_limit: 'x' is not a number"),
+        ("fail_on_status=503 often", "f:1: fail_on_status: 'often' is not a number"),
         (
-            "socket_timeout=5",
-            "f:1: 'socket_timeout' is known to mod_jk, not supported by this version",
+            "fail_on_status=-5",
+            "f:1: fail_on_status: -5 is no status code, with or without a minus sign",
         ),
         (
-            "recovery_options=0",
-            "f:1: 'recovery_options' is known to mod_jk, not supported by this version",
+            "source=10.0.0.9:1",
+            "f:1: source: '10.0.0.9:1': a host has no port; write host=10.0.0.9 and port=1",
         ),
-        ("busy_limit=x", "f:1: 'busy_limit' is known to mod_jk, not supported by this version"),
+        ("source=not a name", "f:1: source: 'not a name' is neither a host name nor an address"),
         ("secret=env:NONE", "f:1: secret: the environment variable 'NONE' is not set or empty"),
     ],
 )
@@ -274,6 +365,24 @@ def test_errors(lines: str, error: str) -> None:
     worker, errors, _ = build(lines)
     assert worker is None
     assert errors == [error]
+
+
+@pytest.mark.parametrize(
+    ("lines", "others"),
+    [
+        ("type=AJP13\nport=x\nfail_on_status=1", ["port", "fail_on_status"]),
+        ("type=ajp14\nport=x\nhost=a b", ["port", "host"]),
+        ("type=lb\nsticky_session=perhaps\nport=x\nlbfactor=y", ["sticky_session"]),
+        ("type=status\nread_only=perhaps", ["read_only"]),
+        ("type=nothing\nretries=x", ["retries"]),
+        ("balance_workers=a\nretry_interval=x", ["retry_interval"]),
+    ],
+)
+def test_a_wrong_type_hides_no_other_error(lines: str, others: list[str]) -> None:
+    worker, errors, _ = build(lines)
+    assert worker is None
+    assert "type" in errors[0]
+    assert [error.split(": ")[1] for error in errors[1:]] == others
 
 
 @pytest.mark.parametrize(

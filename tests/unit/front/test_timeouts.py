@@ -203,21 +203,6 @@ async def test_no_timeouts_at_all() -> None:
         await eventually(lambda: s.container.executions == 1)
 
 
-async def test_a_client_that_closed_its_side_does_not_hold_a_container_for_ever(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It may be gone or only wait: nothing tells, so its answer has a time."""
-    async with stage(Container([never]), server={"send_timeout_ms": 300}) as s:
-        client = await s.connect()
-        await client.send(get(b"/"))
-        await eventually(lambda: s.container.executions == 1)
-        client.half_close()
-        with within(1.5):
-            assert await client.at_end()
-        await eventually(lambda: not s.process.workers["app"].pool.busy)
-    assert reasons(caplog) == ["client_abort"]
-
-
 async def test_what_cannot_begin_a_request_is_refused_at_once() -> None:
     async with stage() as s:
         client = await s.connect()

@@ -114,10 +114,22 @@ final class Seen {
         return pairs;
     }
 
+    /** Names in the query as attribute=NAME; nothing is decoded, and no body is read for it. */
+    private static List<String> wanted(String query) {
+        List<String> names = new ArrayList<>();
+        for (String part : (query == null ? "" : query).split("&")) {
+            if (part.startsWith("attribute=")) {
+                names.add(part.substring("attribute=".length()));
+            }
+        }
+        return names;
+    }
+
     private static Map<String, Object> attributes(HttpServletRequest request) {
         Map<String, Object> found = new TreeMap<>();
         List<String> names = new ArrayList<>(QUIET);
         names.addAll(Collections.list(request.getAttributeNames()));
+        names.addAll(wanted(request.getQueryString()));
         for (String name : names) {
             Object value = request.getAttribute(name);
             if (value != null) {

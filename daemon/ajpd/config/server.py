@@ -1,0 +1,79 @@
+"""`[server]` of ajpd.toml → `ServerConfig`, lists and files in it tried out."""
+
+from typing import cast
+
+from ajpd.http.forwarded import TrustedProxies
+from ajpd.http.pages import Pages
+
+from .directives import lookup
+from .errors import Findings, Place
+from .model import ForwardedHeaders, ForwardURI, ListenAddress, ServerConfig
+from .toml import TomlFile, beside, value_of
+from .values import Scope, default_of
+
+__all__ = ["build_server"]
+
+
+def build_server(
+    document: TomlFile | None, listen: tuple[ListenAddress, ...] | None, findings: Findings
+) -> ServerConfig:
+    """Build the configuration of the side that faces the browsers.
+
+    Args:
+        document: ajpd.toml, or None when there is none.
+        listen: addresses that were written anywhere; None for the default.
+        findings: gets what is wrong.
+    """
+
+    def number(name: str) -> int:
+        return cast(int, value_of(document, Scope.SERVER, name))
+
+    def text(name: str) -> str:
+        return cast(str, value_of(document, Scope.SERVER, name))
+
+    if listen is None:
+        default = cast(tuple[str, ...], default_of(lookup(Scope.SERVER, "listen")))
+        listen = tuple(ListenAddress.parse(text) for text in default)
+    trusted = cast(tuple[str, ...], value_of(document, Scope.SERVER, "trusted_proxies"))
+    config = ServerConfig(
+        listen=listen,
+        header_timeout_ms=number("header_timeout"),
+        keepalive_timeout_ms=number("keepalive_timeout"),
+        body_timeout_ms=number("body_timeout"),
+        send_timeout_ms=number("send_timeout"),
+        max_header_bytes=number("max_header_bytes"),
+        max_body_bytes=number("max_body_bytes"),
+        max_connections=number("max_connections"),
+        trusted_proxies=trusted,
+        forwarded_headers=cast(ForwardedHeaders, text("forwarded_headers")),
+        forward_uri=cast(ForwardURI, text("forward_uri")),
+        reply_timeout_header=text("reply_timeout_header").lower().replace("_", "-"),
+        error_pages=beside(document, text("error_pages")),
+        shutdown_timeout_ms=number("shutdown_timeout"),
+    )
+    _check(config, document, findings)
+    return config
+
+
+def _check(config: ServerConfig, document: TomlFile | None, findings: Findings) -> None:
+    """Try what is built from these values later: it tells best what is wrong with them."""
+    for name, build in (
+        ("trusted_proxies", lambda: TrustedProxies(config.trusted_proxies)),
+        ("error_pages", lambda: Pages(config.error_pages or None)),
+    ):
+        try:
+            build()
+        except ValueError as exc:
+            findings.error(_place(document, name), f"{name}: {exc}", directive=name)
+    if config.reply_timeout_header and not config.trusted_proxies:
+        findings.warn(
+            _place(document, "reply_timeout_header"),
+            "reply_timeout_header: nobody is listed in trusted_proxies, so the header never counts",
+            directive="reply_timeout_header",
+        )
+
+
+def _place(document: TomlFile | None, name: str) -> Place:
+    if document is None or (Scope.SERVER, name) not in document.values:
+        return Place("defaults")
+    return document.values[Scope.SERVER, name].place
