@@ -18,6 +18,7 @@ from ._endpoint import Attempt, Endpoint
 from ._wheel import Timed
 from .dial import UNIX_PREFIX, Dialer
 from .errors import (
+    ConnectTimeout,
     EndpointClosed,
     EndpointError,
     PoolClosed,
@@ -218,7 +219,15 @@ class Worker:
     def maintain(self, now: float) -> None:
         """Fail who waited too long, close what was idle too long, ask what was silent too long."""
         for attempt in self._pool.overdue(now):
-            self._refuse(attempt, Reason.QUEUE_TIMEOUT, self._exhausted())
+            if self._pool.busy:
+                self._refuse(attempt, Reason.QUEUE_TIMEOUT, self._exhausted())
+            else:
+                # Nobody has a connection: it is being made that takes too long.
+                error = ConnectTimeout(
+                    f"worker {self.name} ({self.settings.address}): no connection within "
+                    f"{self.settings.acquire_timeout:g} s"
+                )
+                self._refuse(attempt, error.reason, error)
         for endpoint in self._pool.expired(now):
             endpoint.close()
         for endpoint in self._pool.silent(now):
@@ -335,6 +344,10 @@ class Worker:
         waiter = self._pool.connect_failed()
         if waiter is not None:
             self._refuse(waiter, error.reason, error)
+        if self._pool.open == 0:
+            # Nobody got through: the others would learn the same, one after the other.
+            for waiter in self._pool.drain()[1]:
+                self._refuse(waiter, error.reason, error)
         self._connect_more()
 
     async def _dial(self) -> Endpoint:

@@ -48,21 +48,6 @@ REQUESTS = {
 NAMED = {"host": "app.example", "socket_connect_timeout_ms": 600}
 
 
-@pytest.mark.parametrize("kind", REQUESTS)
-async def test_connection_refused(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    with unused_port() as port:
-        async with stage(worker={"port": port}) as s:
-            client = await s.connect()
-            for _ in range(2):
-                with within(1.0):
-                    response = await client.ask(REQUESTS[kind])
-                assert response.status == 503
-                # The rest of a chunked body is not waited for.
-                if kind == "POST chunked" and response.closes:
-                    client = await s.connect()
-            assert reasons(caplog) == ["connect_refused"] * 2
-
-
 async def test_a_container_that_comes_back_is_used_at_once() -> None:
     late = Container(respond(b"back"))
     with unused_port() as port:
@@ -72,19 +57,6 @@ async def test_a_container_that_comes_back_is_used_at_once() -> None:
         assert (await client.ask(get())).status == 503
         async with late:
             assert (await client.ask(get())).body == b"back"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", REQUESTS)
-async def test_connect_timeout(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    with full_backlog() as port:
-        async with stage(worker={"port": port, "socket_connect_timeout_ms": 150}) as s:
-            client = await s.connect()
-            with within(1.0):
-                response = await client.ask(REQUESTS[kind])
-            assert response.status == 503
-            assert reasons(caplog) == ["connect_timeout"]
-            assert s.pool.open == 0
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "256.256.256.256"])
@@ -167,21 +139,6 @@ async def test_unix_socket_nobody_listens_on(
 
 
 # --- CPING ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", REQUESTS)
-async def test_no_cpong(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    container = Container(answers_cping=False)
-    async with stage(container, worker={"connect_timeout_ms": 100}) as s:
-        with within(1.5):
-            response = await s.ask(REQUESTS[kind])
-        assert response.status == 503
-        assert reasons(caplog) == ["cping_timeout"]
-        # Nothing of the request was sent: even a POST may try another connection.
-        assert retried(caplog) == 1
-        assert container.executions == 0
-        assert container.cpings == 2
 
 
 @pytest.mark.slow
@@ -312,21 +269,6 @@ async def test_idle_connections_are_asked_at_intervals() -> None:
 # --- a full pool ----------------------------------------------------------------------------------
 
 
-async def test_pool_exhausted(caplog: pytest.LogCaptureFixture) -> None:
-    go = asyncio.Event()
-    busy = {"connection_pool_size": 1, "connection_acquire_timeout_ms": 0}
-    async with stage(Container([wait(go), *respond()]), worker=busy) as s:
-        first, second = await s.connect(), await s.connect()
-        await first.send(get())
-        await eventually(lambda: s.container.executions == 1)
-        with within(0.5):
-            assert (await second.ask(get())).status == 503
-        assert reasons(caplog) == ["pool_exhausted"]
-        go.set()
-        assert (await first.response()).status == 200
-        assert (await second.ask(get())).status == 200
-
-
 async def test_busy_limit(caplog: pytest.LogCaptureFixture) -> None:
     go = asyncio.Event()
     busy = {"connection_pool_size": 1, "busy_limit": 2}
@@ -343,19 +285,6 @@ async def test_busy_limit(caplog: pytest.LogCaptureFixture) -> None:
         for client in (first, second):
             assert (await client.response()).status == 200
         assert (await third.ask(get())).status == 200
-
-
-@pytest.mark.slow
-async def test_queue_timeout(caplog: pytest.LogCaptureFixture) -> None:
-    busy = {"connection_pool_size": 1, "connection_acquire_timeout_ms": 150}
-    async with stage(Container([never]), worker=busy) as s:
-        first, second = await s.connect(), await s.connect()
-        await first.send(get())
-        await eventually(lambda: s.container.executions == 1)
-        with within(1.0):
-            assert (await second.ask(post(b"x"))).status == 503
-        assert reasons(caplog) == ["queue_timeout"]
-        assert s.pool.waiting == 0
 
 
 def is_full(s: Stage, waiting: int) -> bool:
@@ -406,21 +335,6 @@ async def test_a_lost_endpoint_leaves_its_place_to_the_second_attempt(fault: obj
 
 
 # --- a container that is slow ---------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", REQUESTS)
-async def test_reply_timeout(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with stage(Container([never], respond()), worker={"reply_timeout_ms": 150}) as s:
-        client = await s.connect()
-        with within(1.0):
-            response = await client.ask(REQUESTS[kind])
-        assert response.status == 504
-        assert reasons(caplog) == ["reply_timeout"]
-        # It may be at work on it: not even a GET is sent again.
-        assert s.container.executions == 1
-        if not response.closes:
-            assert (await client.ask(get())).status == 200
 
 
 @pytest.mark.slow
