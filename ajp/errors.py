@@ -12,9 +12,12 @@
     │       ├── ConnectTimeout
     │       ├── CPingTimeout
     │       └── ReplyTimeout
-    └── PoolError
-        ├── PoolTimeout             (also TimeoutError)
-        └── PoolClosed
+    ├── PoolError
+    │   ├── PoolTimeout             (also TimeoutError)
+    │   └── PoolClosed
+    └── StatusTableError            the shared status table cannot be used
+        ├── LayoutMismatch          another version, or another kind of machine, made it
+        └── TableFull
 
 Direction is told by type (we or the peer), phase by type (connect, cping, reply). This file
 knows no I/O and no HTTP beyond the one table that turns a reason into a status.
@@ -33,6 +36,7 @@ __all__ = [
     "EndpointError",
     "EndpointReset",
     "EndpointTimeout",
+    "LayoutMismatch",
     "LocalProtocolError",
     "PoolClosed",
     "PoolError",
@@ -42,6 +46,8 @@ __all__ = [
     "Reason",
     "RemoteProtocolError",
     "ReplyTimeout",
+    "StatusTableError",
+    "TableFull",
 ]
 
 
@@ -254,3 +260,15 @@ class PoolTimeout(PoolError, TimeoutError):  # noqa: N818
 
 class PoolClosed(PoolError):  # noqa: N818
     """The pool is closed."""
+
+
+class StatusTableError(AJPError):
+    """The shared status table cannot be used as asked."""
+
+
+class LayoutMismatch(StatusTableError):  # noqa: N818
+    """The table is one of another version, or of another kind of machine."""
+
+
+class TableFull(StatusTableError):  # noqa: N818
+    """There is no room for another worker, member, balancer or process."""

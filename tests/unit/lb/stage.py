@@ -1,15 +1,30 @@
 """Balancers to test with, and short words for what happens to them."""
 
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from ajp.lb import Balancer, Choice, Member, NoMember, Outcome, Session, Settings, State
+from ajp.lb import (
+    Balancer,
+    Choice,
+    Member,
+    NoMember,
+    Outcome,
+    Session,
+    Settings,
+    State,
+    Store,
+)
+
+#: Makes what the balancers of a test count in; None: they do it themselves. See `kind_of_store`.
+make_store: Callable[[Sequence[Member]], Store] | None = None
 
 
 def balancer(*members: str | Member, **settings: Any) -> Balancer:
     """A balancer of members given by name, or whole."""
     whole = [Member(name=m) if isinstance(m, str) else m for m in members]
-    return Balancer(whole, Settings(**settings), random=Random(1))
+    store = make_store(whole) if make_store else None
+    return Balancer(whole, Settings(**settings), store=store, random=Random(1))
 
 
 def session(*ids: str) -> Session:
