@@ -15,6 +15,8 @@ cdef class Attempt(Timed):
 
     cdef readonly Endpoint endpoint     # None before on_endpoint and after on_end, on_failed
     cdef readonly bint container_closed  # END_RESPONSE said that the connection is at its end
+    cdef readonly int64_t bytes_in      # of the present try, AJP framing included
+    cdef readonly int64_t bytes_out
     cdef public double reply_timeout    # seconds instead of the endpoint's; -1: the endpoint's
 
     cpdef on_endpoint(self, Endpoint endpoint)

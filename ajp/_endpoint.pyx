@@ -246,6 +246,8 @@ cdef class Endpoint(Line):
         assert self.state == EP_IDLE and self._attempt is None
         self._attempt = attempt
         attempt.endpoint = self
+        attempt.bytes_in = 0
+        attempt.bytes_out = PyBytes_GET_SIZE(packet)
         self._ends_sent = 0
         self._reply_timeout = self._default_reply_timeout
         if attempt.reply_timeout >= 0:
@@ -281,6 +283,7 @@ cdef class Endpoint(Line):
         self._body_sent = True
         if self.left > 0:
             self.left -= length
+        self._attempt.bytes_out += length + 6
         self._write(packet)
         return self._expect_reply()
 
@@ -357,6 +360,8 @@ cdef class Endpoint(Line):
         cdef const uint8_t* p
         cdef Py_ssize_t pos = 0, end, taken, stop
         cdef Attempt attempt = self._attempt
+        if attempt is not None:
+            attempt.bytes_in += PyBytes_GET_SIZE(data)
         if self._partial is not None:
             data = self._partial + data
             self._partial = None

@@ -35,7 +35,7 @@ _SETS_COOKIE: Final = 1 << 25
 
 _NO_EXTENSION: Final = Extension()
 _OK: Final = Outcome.OK
-_BUSY: Final = Outcome.BUSY
+_TAKEN_BACK: Final = frozenset((Outcome.BUSY, Outcome.UNTRIED))
 
 
 class Chance(Protocol):
@@ -220,7 +220,7 @@ class Balancer:
 
         Source:
             mod_jk counts when it has an endpoint. Differs: here it is before waiting for one, so
-            that requests which come meanwhile see it; `end` with BUSY takes it back.
+            that requests which come meanwhile see it; `end` with BUSY or UNTRIED takes it back.
         """
         if not self._election.begin(choice.member, choice.makes_session):
             self._apply(choice.member, Event.BEGUN)
@@ -251,7 +251,7 @@ class Balancer:
             choice.member,
             choice.makes_session,
             now,
-            take_back=outcome is _BUSY,
+            take_back=outcome in _TAKEN_BACK,
             traffic=bytes_in + bytes_out,
             first_byte_s=first_byte_s,
         )
@@ -271,6 +271,8 @@ class Balancer:
                 return Event.SERVED
             case Outcome.BUSY:
                 return Event.NO_ENDPOINT
+            case Outcome.UNTRIED:
+                return Event.GIVEN_UP
             case Outcome.PROTOCOL_ERROR:
                 if record.state in (State.FORCE, State.PROBE):
                     record.note_error(now)

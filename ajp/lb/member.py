@@ -75,11 +75,12 @@ class Outcome(Enum):
     REPLY_TIMEOUT = auto()  #: no packet within reply_timeout
     PROTOCOL_ERROR = auto()  #: what came was no AJP13
     BUSY = auto()  #: no endpoint within connection_acquire_timeout, or busy_limit
+    UNTRIED = auto()  #: over before anything of the request was sent: the member is as it was
 
     @property
     def may_move_on(self) -> bool:
         """Whether another member could do better; if the request may be sent again, that is."""
-        return self not in (Outcome.OK, Outcome.CLIENT_ERROR)
+        return self not in (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.UNTRIED)
 
 
 class Event(Enum):
@@ -91,6 +92,7 @@ class Event(Enum):
     GARBLED = auto()  #: an attempt ended with what was no AJP13
     FAILED = auto()  #: an attempt failed, and that is enough
     NO_ENDPOINT = auto()  #: an attempt found no endpoint
+    GIVEN_UP = auto()  #: an attempt ended before the member was told anything
     WAITED = auto()  #: maintenance: recover_time is over
     ESCALATED = auto()  #: maintenance: errors for longer than error_escalation_time
     UNUSED = auto()  #: maintenance: not elected since the last one
@@ -159,6 +161,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         **_ENDS,
         _E.BEGUN: _S.PROBE,
         _E.GARBLED: _S.ERROR,
+        _E.GIVEN_UP: _S.RECOVER,
         _E.ESCALATED: _S.ERROR,
         _E.UNUSED: _S.PROBE,
     },

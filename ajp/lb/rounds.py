@@ -94,10 +94,14 @@ class Rounds:
         found = self._elect(now)
         if isinstance(found, NoMember):
             return self._next_round(found)
-        self._attempts += 1
-        self._tried |= 1 << found.member
-        self._tried_now |= 1 << found.member
+        self.note(found)
         return found
+
+    def note(self, choice: Choice) -> None:
+        """Count a member that was elected without asking here, as the first one may be."""
+        self._attempts += 1
+        self._tried |= 1 << choice.member
+        self._tried_now |= 1 << choice.member
 
     def _elect(self, now: float) -> Choice | NoMember:
         """Ask for somebody new, then for somebody not yet tried in this round, then by force."""

@@ -10,45 +10,34 @@ Source: mod_jk `ajp_service`, `ajp_get_reply`; RFC 9112 §9; spec of ajp13 "Requ
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
 
 from ajp._clock cimport monotonic
 from ajp._endpoint cimport Attempt, Endpoint
 from ajp._packets cimport ResponseHead, slice_bytes
+from ajpd._answer cimport Answer
 from ajpd._forward cimport forward_request
-from ajpd._service cimport DISCARD_LIMIT
+from ajpd._placement cimport Group, placement_of
+from ajpd._service cimport DISCARD_LIMIT, Target
 from ajpd._upload cimport upload_of
 from ajpd.http._request cimport ASTERISK_FORM, RequestHead, is_plain_path
-from ajpd.http._response cimport BY_CHUNKS, BY_CLOSE, BY_LENGTH, NO_BODY, response_head
+from ajpd.http._response cimport BY_CLOSE
 
-import logging
-
-from ajp.errors import (
-    REASON_STATUS,
-    LocalProtocolError,
-    Progress,
-    ProtocolError,
-    Reason,
-)
-from ajpd.http.pages import wants_json
+from ajp.errors import REASON_STATUS, LocalProtocolError, Progress, ProtocolError, Reason
+from ajp.lb.member import Outcome
+from ajpd.http.pages import options_answer, wants_json
 from ajpd.http.uri import BadURI, normalise
-from ajpd.policy import CLIENT_FAULTS, leaves_hard, may_retry, retry_delay
+from ajpd.policy import Step, leaves_hard, next_step, outcome_of, refusal_of
+from ajpd.report import exchange_failed, trying_again
 
 __all__ = ["Exchange"]
-
-logger = logging.getLogger("ajpd.exchange")
-
-
-cdef enum:
-    # Up to here a copy is cheaper than one more buffer for the system.
-    JOIN_LIMIT = 32768
-    # Pieces up to this size are copied out of a read, so that they do not keep all of it alive.
-    COPY_LIMIT = 4096
 
 # Seconds a response head waits for something to go with it.
 cdef double HEAD_WAITS = 0.05
 # Seconds END_RESPONSE may take when the client has gone with all of its answer.
 cdef double END_WAITS = 1.0
-cdef bytes OPTIONS_ALLOWED = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n"
+cdef object SERVED = Outcome.OK
+cdef object NOTHING_SENT = Progress.NOTHING_SENT
 
 
 @cython.final
@@ -58,21 +47,24 @@ cdef class Exchange(Attempt):
     def __repr__(self):
         method = (self.method or b"?").decode("latin-1")
         path = (self.path or b"?").decode("latin-1")
-        return f"<Exchange {method} {path} attempts={self.attempts} status={self.status}>"
+        return f"<Exchange {method} {path} attempts={self.attempts}>"
 
     # --- the client's side ------------------------------------------------------------------------
 
-    cdef int begin(self, RequestHead head) except -1:
-        """Take a parsed head: find the worker, encode the request. `feed` and `go` follow."""
-        cdef bytes forward
+    cdef int begin(self, RequestHead head, bytes data, Py_ssize_t start, Py_ssize_t end) except -1:
+        """Take a head, parsed out of data[start:end]: find out who gets it, write the packet.
+
+        `feed` and `go` follow.
+        """
+        self.answer = Answer.__new__(Answer)
+        self.answer.client = self.client
         self.method = PyBytes_FromStringAndSize(<const char*>head.method.ptr, head.method.len)
         self.path = PyBytes_FromStringAndSize(<const char*>head.path.ptr, head.path.len)
-        self.plan.head_request = self.method == b"HEAD"
-        self.plan.minor = 1 if head.minor >= 1 else 0
-        self.plan.keep_alive = head.keep_alive and not self.service.draining
+        self.answer.plan.head_request = self.method == b"HEAD"
+        self.answer.plan.minor = 1 if head.minor >= 1 else 0
+        self.answer.plan.keep_alive = head.keep_alive and not self.service.draining
         if head.mentions_json():
             self.wants_json = wants_json(slice_bytes(head.accept))
-        self.pieces = []
         self.upload = upload_of(head, self.client)
         self.body_complete = self.upload is None
         self.peer = self.service.introduce(head, self.client)
@@ -83,69 +75,78 @@ cdef class Exchange(Attempt):
             return self._answer_options()
         if head.https and not self.peer.is_ssl:
             # RFC 9110 §7.4: what is asked for over TLS must have come over TLS.
-            self.plan.keep_alive = False
+            self.answer.plan.keep_alive = False
             return self._refuse(421, Reason.BAD_REQUEST, "")
-        forward = match = self.path
+        self.forward = match = self.path
         if not is_plain_path(head.path.ptr, head.path.len):
             try:
-                match, forward = normalise(self.path, self.service.forward_uri)
+                match, self.forward = normalise(self.path, self.service.forward_uri)
             except BadURI as wrong:
                 return self._refuse(400, Reason.BAD_REQUEST, str(wrong))
-        mount = self.service.match(match)
-        if mount is None:
+        self.mount = self.service.match(match)
+        if self.mount is None:
             return self._refuse(404, Reason.NO_MAPPING, "")
-        self.target = self.service.targets[mount.worker]
-        # What was read of the head decides the length header in the packet and, here, whether a
-        # body packet follows it unasked.
-        self.after_packet = 0
-        if self.upload is not None:
-            self.after_packet = -1 if head.chunked else head.content_length
-            self.upload.keep = self.target.replay_limit
-        if mount.reply_timeout_ms is not None:
-            self.reply_timeout = mount.reply_timeout_ms / 1000
+        if self.mount.reply_timeout_ms is not None:
+            self.reply_timeout = self.mount.reply_timeout_ms / 1000
         if self.service.reply_timeout_header is not None and self.client.trusted:
             self.reply_timeout = self.service.asked_reply_timeout(head, self.reply_timeout)
-        self.fail_on_status = self.target.fail_on_status
-        if mount.fail_on_status is not None:
-            self.fail_on_status = mount.fail_on_status
-        self.replace_from = mount.use_server_errors
+        # What was read of the head decides the length header in the packet and, here, whether a
+        # body packet follows it unasked.
+        if self.upload is not None:
+            self.content_length = -1 if head.chunked else head.content_length
+        self.head_bytes, self.head_start, self.head_end = data, start, end
+        return self._place(head)
+
+    cdef int _place(self, RequestHead head) except -1:
+        """Find the first container, and write the request for it."""
+        target = self.service.targets[self.mount.worker]
+        if type(target) is Group:
+            self.placement = placement_of(target, head, self.forward, self.mount.extension)
+            target = self.placement.first(monotonic())
+            if target is None:
+                return self._nobody()
+        else:
+            self.head_bytes = None
+        return self._address(head, target)
+
+    cdef int _address(self, RequestHead head, Target target) except -1:
+        """Write the request for a container."""
+        self.target = target
+        self.fail_on_status = target.fail_on_status
+        if self.mount.fail_on_status is not None:
+            self.fail_on_status = self.mount.fail_on_status
+        if self.upload is not None:
+            self.upload.keep = target.replay_limit
         try:
             attributes = None
             if self.service.attributes:
                 attributes = self.service.attributes_of(head, self.peer, self.client.trusted)
-            self.packet = forward_request(head, forward, self.target, self.peer, attributes)
+            self.packet = forward_request(
+                head,
+                self.forward,
+                target,
+                self.peer,
+                self.placement.choice if self.placement is not None else None,
+                attributes,
+            )
         except LocalProtocolError as wrong:
-            return self._refuse_encoding(head, wrong)
+            self._tell(Outcome.UNTRIED)
+            status, reason, detail = refusal_of(wrong, head.target.len)
+            return self._refuse(status, reason, detail)
+        self.ready = True
         return 0
-
-    cdef int _refuse_encoding(self, RequestHead head, object wrong) except -1:
-        """The request does not fit into a packet, or cannot be said in one."""
-        if wrong.needed is None:
-            return self._refuse(400, Reason.BAD_REQUEST, str(wrong))
-        if head.target.len > wrong.limit // 2:
-            return self._refuse(414, Reason.REQUEST_TOO_LARGE, "")
-        largest = ", ".join(
-            f"{name.decode('latin-1')} ({size} bytes)" for name, size in wrong.largest
-        )
-        return self._refuse(
-            431, Reason.REQUEST_TOO_LARGE, f"The largest are {largest}." if largest else ""
-        )
 
     cdef int _answer_options(self) except -1:
         """OPTIONS * asks about this server, not about an application."""
-        cdef bytes connection = b"\r\n"
-        if not self.plan.keep_alive:
-            connection = b"Connection: close\r\n\r\n"
-        elif self.plan.minor == 0:
-            connection = b"Connection: keep-alive\r\n\r\n"
         self.answered = True
-        self.status = 200
         self.client.write(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + OPTIONS_ALLOWED
-            + self.service.date_line()
-            + connection
+            options_answer(
+                self.service.date_line(),
+                keep_alive=self.answer.plan.keep_alive,
+                minor=self.answer.plan.minor,
+            )
         )
-        return self._finish(self.plan.keep_alive)
+        return self._finish(self.answer.plan.keep_alive)
 
     cdef Py_ssize_t feed(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1:
         """Take request body out of data[start:end]; returns how many bytes belong to it."""
@@ -157,47 +158,37 @@ cdef class Exchange(Attempt):
         elif self.answered:
             return used
         elif 0 < self.service.max_body_bytes < upload.total:
-            self._abandon()
-            if self.head_written:
-                self.answered = True
-                self._log(Reason.REQUEST_TOO_LARGE, None, "the request body grew too large")
-                self.client.exchange_broken(False)
-            else:
-                self._refuse(413, Reason.REQUEST_TOO_LARGE, "")
+            self._cut(413, Reason.REQUEST_TOO_LARGE, "the request body grew too large", "")
         else:
             self._pump()
         return used
 
     cdef int _bad_body(self) except -1:
         """Chunked framing that cannot be trusted: the connection ends here."""
-        self.plan.keep_alive = False
+        self.answer.plan.keep_alive = False
         if self.answered:
-            self.client.exchange_broken(True)
-            return 0
+            return self.client.exchange_broken(True)
+        words = "The chunked request body is broken."
+        return self._cut(400, Reason.BAD_REQUEST, words, words)
+
+    cdef int _cut(self, int status, object reason, str words, str detail) except -1:
+        """The client's fault ends the exchange: by a page, or by breaking what has begun."""
         self._abandon()
-        if self.head_written:
-            self._log(Reason.BAD_REQUEST, None, "broken chunked request body")
-            self.answered = True
-            self.client.exchange_broken(False)
-        else:
-            self._refuse(400, Reason.BAD_REQUEST, "The chunked request body is broken.")
+        if not self.answer.begun:
+            return self._refuse(status, reason, detail)
+        self.answered = True
+        self._log(reason, None, words)
+        return self.client.exchange_broken(False)
 
     cdef int go(self) except -1:
         """Ask for an endpoint, once the first body packet of a known length can ride along."""
-        if self.answered or self.waiting or self.endpoint is not None or self.attempts > 0:
+        if self.answered or not self.ready:
             return 0
-        if self.after_packet > 0:
-            if self.upload.queued == 0:
-                return self.upload.say_continue()
-            # As much as is there; the container would wait for a full packet no less.
-            packet = self.upload.take_packet(self.target.max_packet_size - 6)
-            self.after_packet -= PyBytes_GET_SIZE(packet) - 6
-            self.packet = self.packet + packet
-            self.with_body = True
-            # It rides in `packet` on every attempt.
-            if self.upload.given is not None:
-                self.upload.given.clear()
-                self.upload.given_size = 0
+        # No endpoint is held for a body that may never begin.
+        if self.content_length > 0 and self.upload.queued == 0:
+            return self.upload.say_continue()
+        if self.content_length < 0 and self.wants_body():
+            return 0
         return self._try()
 
     cdef bint wants_body(self) noexcept:
@@ -208,7 +199,7 @@ cdef class Exchange(Attempt):
 
     cdef bint may_say_more(self) noexcept:
         """Whether an interim response may be written now."""
-        return not self.answered and not self.head_written and self.plan.minor >= 1
+        return not self.answered and not self.answer.begun and self.answer.plan.minor >= 1
 
     cdef int client_gone(self, object reason, str words) except -1:
         """The client closed the connection, or lost it."""
@@ -216,48 +207,34 @@ cdef class Exchange(Attempt):
             return 0
         self.answered = True
         if self.endpoint is not None:
-            if self._has_all():
+            if self.answer.is_whole() and self.body_complete and self.allowance == 0:
                 # It got what it came for; END_RESPONSE is still to come and says whether the
                 # endpoint may be used again.
+                self._tell(SERVED)
                 self.service.wheel.arm(self, monotonic() + END_WAITS)
                 return 0
+            self._tell(self._learned())
             self.endpoint.leave(leaves_hard(self.target.recovery_options))
         self._abandon()
         self._log(reason, None, words)
         return 0
 
-    cdef bint _has_all(self) noexcept:
-        """Whether the client has every byte of its answer, and the container every byte of it."""
-        return self.head_written and self.body_complete and self.allowance == 0 and (
-            self.plan.framing == NO_BODY
-            or (self.plan.framing == BY_LENGTH and self.plan.length == 0)
-        )
-
     cdef int client_late(self) except -1:
         """The client did not send its body in time."""
+        self.answer.plan.keep_alive = False
         if self.answered:
-            self.client.exchange_broken(True)
-            return 0
-        self._abandon()
-        self.plan.keep_alive = False
-        if self.head_written:
-            self.answered = True
-            self._log(Reason.CLIENT_TIMEOUT, None, "the request body did not arrive in time")
-            self.client.exchange_broken(False)
-            return 0
-        return self._refuse(408, Reason.CLIENT_TIMEOUT, "")
+            return self.client.exchange_broken(True)
+        return self._cut(408, Reason.CLIENT_TIMEOUT, "the request body did not arrive in time", "")
 
     cdef int pause(self, bint paused) except -1:
         """The client reads too slowly, or caught up."""
-        if self.endpoint is not None:
-            if paused:
-                self.endpoint.pause_reading()
-            else:
-                self.endpoint.resume_reading()
-        return 0
+        if self.endpoint is None:
+            return 0
+        return self.endpoint.pause_reading() if paused else self.endpoint.resume_reading()
 
     cdef int _abandon(self) except -1:
         """Give the attempt up, wherever it is."""
+        self._tell(self._learned())
         self.disarm()
         self.resting = False
         if self.endpoint is not None:
@@ -268,19 +245,38 @@ cdef class Exchange(Attempt):
         if self.upload is not None:
             self.upload.drop()
 
+    cdef object _learned(self):
+        """What an attempt that the client ended says about the container."""
+        if self.endpoint is None or self.endpoint._progress() == NOTHING_SENT:
+            return Outcome.UNTRIED
+        return Outcome.CLIENT_ERROR
+
     # --- attempts ---------------------------------------------------------------------------------
 
     cdef int _try(self) except -1:
         self.attempts += 1
-        self.resting = False
+        self.attempts_here += 1
+        self.ready = self.resting = False
         self.waiting = True
+        self.first_byte = -1.0
+        self.bytes_in = self.bytes_out = 0
         self.target.worker.acquire(self)
 
     cpdef on_endpoint(self, Endpoint endpoint):
-        """An endpoint is ours: send."""
+        """An endpoint is ours: send. Body that is here already rides along."""
+        cdef bytes packet = self.packet, body
+        cdef int64_t left = self.content_length
+        cdef bint with_body = self.content_length > 0
         self.waiting = False
         self.allowance = 0
-        endpoint.start(self, self.packet, self.after_packet, self.with_body)
+        if with_body:
+            # As much as is there; the container would wait for a full packet no less.
+            body = self.upload.take_packet(self.target.max_packet_size - 6)
+            left -= PyBytes_GET_SIZE(body) - 6
+            packet += body
+        if self.placement is not None:
+            self.started = monotonic()
+        endpoint.start(self, packet, left, with_body)
         self.reused = endpoint.reused
         if self.client.write_paused:
             endpoint.pause_reading()
@@ -288,116 +284,168 @@ cdef class Exchange(Attempt):
     cpdef on_failed(self, object reason, object progress, object error):
         """The attempt failed: another one, a page, or a broken response."""
         self.waiting = False
+        self.disarm()
         if self.answered:
             return
-        if self.reused and progress == Progress.NOTHING_SENT:
+        if self.reused and progress == NOTHING_SENT:
             self.stale += 1
-        if self.head_written:
+        if self.answer.begun:
             self.answered = True
+            self._tell(outcome_of(reason))
             if self.upload is not None:
                 self.upload.drop()
             self._log(reason, progress, error)
             # Without the last chunk or all of its length a close shows; by close alone it does not.
-            self._flush(False)
-            self.client.exchange_broken(self.plan.framing != BY_CLOSE)
+            self.answer.write(False)
+            self.client.exchange_broken(self.answer.plan.framing != BY_CLOSE)
             return
-        self.head_bytes = None
-        self.pieces.clear()
-        self.pieces_size = 0
-        if self._again(reason, progress, error):
-            return
-        self._refuse_with(REASON_STATUS[reason], reason, "", progress, error)
+        is_soft = -self.answer.status in self.fail_on_status if self.fail_on_status else False
+        self.answer.drop()
+        if not self._again(reason, progress, error, outcome_of(reason, is_soft=is_soft)):
+            self._refuse_with(REASON_STATUS[reason], reason, "", progress, error)
 
-    cdef bint _again(self, object reason, object progress, object error) except -1:
+    cdef bint _again(self, object reason, object progress, object error, object outcome) except -1:
         """Make another attempt, now or a little later, if that can do no harm."""
-        cdef double delay
-        if not may_retry(
+        step, delay = next_step(
             reason,
             progress,
             method=self.method,
             is_replayable=self.upload is None or self.upload.given is not None,
             recovery_options=self.target.recovery_options,
             # A pooled connection that turned out to be dead was no attempt at anything.
-            attempts=self.attempts - self.stale,
+            attempts=self.attempts_here - self.stale,
             limit=self.target.retries,
-        ):
+            reused=self.reused,
+            interval=self.target.retry_interval,
+            has_others=self.placement is not None,
+        )
+        if step is not Step.AGAIN:
+            self._tell(outcome)
+        if step is Step.GIVE_UP:
             return False
-        logger.info(
-            "%s %s worker=%s reason=%s progress=%s error=%s: trying again",
-            self.method.decode("latin-1"), self.path.decode("latin-1"), self.target.name,
-            reason, progress.name, error,
+        trying_again(
+            self.method,
+            self.path,
+            worker=self.target.name,
+            reason=reason,
+            progress=progress,
+            error=error,
         )
         if self.upload is not None:
             self.upload.rewind()
-        self.status = 0
-        delay = retry_delay(reason, reused=self.reused, interval=self.target.retry_interval)
         self.reused = False
+        if step is not Step.AGAIN:
+            return self._move_on(reason, progress, error)
         if delay > 0:
-            self.resting = True
-            self.service.wheel.arm(self, monotonic() + delay)
+            self._rest(delay)
         else:
             self._try()
         return True
+
+    cdef int _rest(self, double seconds) except -1:
+        self.resting = True
+        self.service.wheel.arm(self, monotonic() + seconds)
+
+    cdef bint _move_on(self, object reason, object progress, object error) except -1:
+        """Go to another member; whether that, or a page, is under way."""
+        cdef const uint8_t* p
+        cdef RequestHead head = self.service.head
+        cdef Target target = self.placement.next(monotonic())
+        self.stale = 0
+        self.attempts_here = 0
+        if target is None:
+            if self.placement.pause > 0:
+                self.failure = (reason, progress, error)
+                self._rest(self.placement.pause)
+                return True
+            if reason is None:
+                self._nobody()
+                return True
+            return False
+        assert self.head_bytes is not None
+        p = <const uint8_t*>PyBytes_AS_STRING(self.head_bytes)
+        head.parse(p + self.head_start, self.head_end - self.head_start)
+        self.service.introduce(head, self.client)
+        self._address(head, target)
+        self.go()
+        return True
+
+    cdef int _nobody(self) except -1:
+        """No member, for now or for good."""
+        if self.placement.pause > 0:
+            return self._rest(self.placement.pause)
+        refusal = self.placement.refusal
+        return self._refuse_with(
+            REASON_STATUS[refusal.reason], refusal.reason, "", NOTHING_SENT, refusal.why
+        )
+
+    cdef int _tell(self, object outcome) except -1:
+        """Tell the balancer how the attempt ended, if there is one of either."""
+        if self.placement is not None and self.placement.choice is not None:
+            self.placement.end(outcome, monotonic(), self.bytes_in, self.bytes_out, self.first_byte)
+            if outcome is not SERVED:
+                self.service.note_changes(self.placement.group)
+        return 0
 
     # --- the container's side ---------------------------------------------------------------------
 
     cpdef on_headers(self, ResponseHead head):
         """Status and headers: keep them until the read is done."""
-        self.status = head.status
+        cdef bytes more = None
+        self.answer.status = head.status
         if self.fail_on_status is not None and (
             head.status in self.fail_on_status or -head.status in self.fail_on_status
         ):
-            self.endpoint.abort()
-            self.on_failed(
-                Reason.FAIL_ON_STATUS,
-                Progress.RESPONSE_STARTED,
-                f"{self.target.name} answered {head.status}, which fail_on_status names",
-            )
+            self._fail_on_status(head.status)
             return
+        self.head_bytes = None
+        if self.placement is not None:
+            self.first_byte = monotonic() - self.started
+            if self.placement.choice.set_cookie is not None:
+                more = b"Set-Cookie: %s%s\r\n" % (
+                    self.placement.choice.set_cookie, b";Secure" if self.peer.is_ssl else b""
+                )
         # The challenge of a 401 is in its headers.
-        self.replacing = 0 < self.replace_from <= head.status != 401
+        self.replacing = 0 < self.mount.use_server_errors <= head.status != 401
         if self.replacing:
             return
         if self.upload is not None:
             self.upload.forget()
             if self._rest_is_too_much():
-                self.plan.keep_alive = False
+                self.answer.plan.keep_alive = False
         if self.service.draining:
-            self.plan.keep_alive = False
+            self.answer.plan.keep_alive = False
         try:
-            self.head_bytes = response_head(head, &self.plan, self.service.date_line())
+            self.answer.begin(head, self.service.date_line(), more)
         except ProtocolError as wrong:
+            self._tell(Outcome.PROTOCOL_ERROR)
             self._abandon()
-            self._refuse_with(
-                502, Reason.PROTOCOL_ERROR, "", Progress.RESPONSE_STARTED, wrong
-            )
+            self._refuse_with(502, Reason.PROTOCOL_ERROR, "", Progress.RESPONSE_STARTED, wrong)
+
+    cdef int _fail_on_status(self, int status) except -1:
+        """An answer that stands for a failure; nobody but us saw it."""
+        self.endpoint.abort()
+        self.on_failed(
+            Reason.FAIL_ON_STATUS,
+            Progress.RESPONSE_STARTED,
+            f"{self.target.name} answered {status}, which fail_on_status names",
+        )
+        return 0
 
     cpdef on_body(self, bytes data, Py_ssize_t start, Py_ssize_t end):
         """Body: keep it until the read is done."""
-        cdef Py_ssize_t size = end - start
-        if self.answered or self.replacing or self.plan.framing == NO_BODY:
+        if self.answered or self.replacing:
             return
-        if self.plan.framing == BY_LENGTH and size > self.plan.length:
-            # More than announced: what is announced is what the client gets, and no more on this
-            # connection.
-            if self.plan.length > 0 or self.plan.keep_alive:
+        if self.answer.add(data, start, end) > 0:
+            # What was announced is what the client gets, and no more on this connection.
+            if not self.too_long:
                 self._log(
                     Reason.PROTOCOL_ERROR,
                     Progress.RESPONSE_STARTED,
                     "the container sent more than its Content-Length",
                 )
-            size = <Py_ssize_t>self.plan.length
-            end = start + size
-            self.plan.keep_alive = False
-        if size == 0:
-            return
-        if self.plan.framing == BY_LENGTH:
-            self.plan.length -= size
-        if size <= COPY_LIMIT:
-            self.pieces.append(PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, size))
-        else:
-            self.pieces.append(memoryview(data)[start:end])
-        self.pieces_size += size
+            self.too_long = True
+            self.answer.plan.keep_alive = False
 
     cpdef on_flush(self):
         """What there is leaves at the end of this read, be it the head alone."""
@@ -418,28 +466,36 @@ cdef class Exchange(Attempt):
         """
         if self.answered:
             return
-        if self.head_bytes is not None and not self.flush_wanted and (
-            self.pieces_size == 0 or self._may_be_cut_short()
-        ):
+        if not self.flush_wanted and self.answer.waits():
             self.service.wheel.arm(self, monotonic() + HEAD_WAITS)
             return
-        self._flush(False)
+        self.disarm()
+        self.flush_wanted = False
+        self.answer.write(False)
 
     cpdef on_deadline(self, double now):
         """Nothing followed the head, or END_RESPONSE did not; or another attempt is due."""
         if self.resting:
-            self._try()
+            self.resting = False
+            if self.placement is not None and self.placement.choice is None:
+                reason, progress, error = self.failure or (None, None, None)
+                if not self._move_on(reason, progress, error):
+                    self._refuse_with(REASON_STATUS[reason], reason, "", progress, error)
+            else:
+                self._try()
         elif not self.answered:
-            self._flush(False)
+            self.answer.write(False)
         elif self.endpoint is not None:
             self.endpoint.abort()
 
     cpdef on_end(self):
         """The response is complete, if it is as long as it said."""
+        self._tell(SERVED)
+        self.disarm()
         if self.answered:
             return
         self.answered = True
-        if self.status == 403 and self.container_closed:
+        if self.answer.status == 403 and self.container_closed:
             # Tomcat refuses a request for its secret or an attribute in this way, and hardly any
             # other: an application's own 403 keeps the connection.
             self._log(
@@ -448,47 +504,20 @@ cdef class Exchange(Attempt):
                 "403 and the connection closed: compare secret with the connector's secret",
             )
         if self.replacing:
-            self._answer_with_page(self.status, "", "")
+            self._answer_with_page(self.answer.status, "", "")
             return
-        if self.plan.framing == BY_LENGTH and self.plan.length > 0:
+        if self.answer.lacks():
             self._log(
                 Reason.EOF_MID_BODY,
                 Progress.RESPONSE_STARTED,
-                f"the container ended {self.plan.length} bytes short of its Content-Length",
+                f"the container ended {self.answer.plan.length} bytes short of its Content-Length",
             )
-            if self._correct_length():
-                self._flush(True)
-                self._finish(self.plan.keep_alive)
+            if not self.answer.mend():
+                self.answer.write(False)
+                self.client.exchange_broken(True)
                 return
-            self._flush(False)
-            self.client.exchange_broken(True)
-            return
-        self._flush(True)
-        self._finish(self.plan.keep_alive)
-
-    cdef bint _may_be_cut_short(self) noexcept:
-        """Whether this is an error page whose announced length has not come yet."""
-        return (
-            self.status >= 400
-            and self.plan.framing == BY_LENGTH
-            and 0 < self.plan.length
-            and self.pieces_size <= JOIN_LIMIT
-        )
-
-    cdef bint _correct_length(self) except -1:
-        """Put the true length into a head that was not written yet; whether it could be done.
-
-        A servlet that sets a length and then fails leaves the length on Tomcat's error page. Of
-        anything but an error page the missing part may matter, and the client must see that it is
-        missing.
-        """
-        cdef bytes line, before
-        if self.head_bytes is None or self.status < 400:
-            return False
-        line = b"\r\nContent-Length: %d\r\n" % (self.pieces_size + self.plan.length)
-        before = self.head_bytes
-        self.head_bytes = before.replace(line, b"\r\nContent-Length: %d\r\n" % self.pieces_size, 1)
-        return self.head_bytes != before
+        self.answer.write(True)
+        self._finish(self.answer.plan.keep_alive)
 
     cdef int _pump(self) except -1:
         """Give the container what it asked for, as far as the client has sent it."""
@@ -507,50 +536,17 @@ cdef class Exchange(Attempt):
 
     # --- to the client ----------------------------------------------------------------------------
 
-    cdef int _flush(self, bint last) except -1:
-        """Write what has gathered; `last`: the response ends here."""
-        cdef list parts = []
-        cdef Py_ssize_t size = self.pieces_size
-        self.flush_wanted = False
-        self.disarm()
-        if self.head_bytes is not None:
-            parts.append(self.head_bytes)
-            size += PyBytes_GET_SIZE(self.head_bytes)
-            self.head_bytes = None
-            self.head_written = True
-        if self.pieces_size > 0:
-            self.sent += self.pieces_size
-            if self.plan.framing == BY_CHUNKS:
-                parts.append(b"%x\r\n" % self.pieces_size)
-                parts.extend(self.pieces)
-                parts.append(b"\r\n")
-            else:
-                parts.extend(self.pieces)
-            self.pieces.clear()
-            self.pieces_size = 0
-        if last and self.plan.framing == BY_CHUNKS:
-            parts.append(b"0\r\n\r\n")
-        if not parts:
-            return 0
-        if len(parts) == 1:
-            self.client.write(parts[0])
-        elif size <= JOIN_LIMIT:
-            self.client.write(b"".join(parts))
-        else:
-            self.client.transport.writelines(parts)
-        return 0
-
     cdef int _refuse(self, int status, object reason, str detail) except -1:
         return self._refuse_with(status, reason, detail, None, None)
 
     cdef int _refuse_with(self, int status, object reason, str detail, object progress, object error) except -1:
         """Give up, and answer with a page of our own."""
-        self.status = status
+        self.answer.status = status
         self._log(reason, progress, error if error is not None else detail)
         return self._answer_with_page(status, str(reason), detail)
 
     cdef int _answer_with_page(self, int status, str reason, str detail) except -1:
-        cdef bint reusable = self.plan.keep_alive and not self.service.draining
+        cdef bint reusable = self.answer.plan.keep_alive and not self.service.draining
         if self.upload is not None:
             if self._rest_is_too_much() or (
                 not self.body_complete and self.upload.expects_continue
@@ -558,15 +554,15 @@ cdef class Exchange(Attempt):
                 reusable = False
             self.upload.drop()
         self.answered = True
-        self.head_written = True
+        self.answer.begun = True
         self.client.write(
             self.service.pages.page(
                 status,
                 reason,
                 date_line=self.service.date_line(),
                 keep_alive=reusable,
-                minor=self.plan.minor,
-                head_request=self.plan.head_request,
+                minor=self.answer.plan.minor,
+                head_request=self.answer.plan.head_request,
                 detail=detail,
                 json=self.wants_json,
             )
@@ -588,21 +584,17 @@ cdef class Exchange(Attempt):
         return self.client.exchange_done(reusable)
 
     cdef int _log(self, object reason, object progress, object error) except -1:
-        """One line for each exchange that did not go well; the client's own faults are no news."""
+        """Count an exchange that did not go well, and write its line."""
         self.service.count(reason)
-        client_fault = reason in CLIENT_FAULTS
-        level = logging.INFO if client_fault else logging.WARNING
-        if logger.isEnabledFor(level):
-            logger.log(
-                level,
-                "%s %s client=%s worker=%s status=%s reason=%s progress=%s attempts=%d error=%s",
-                self.method.decode("latin-1"),
-                self.path.decode("latin-1"),
-                (self.peer.remote_addr).decode("latin-1"),
-                self.target.name if self.target is not None else "-",
-                self.status or "-",
-                reason,
-                progress.name if progress is not None else "-",
-                self.attempts,
-                error or "-",
-            )
+        exchange_failed(
+            self.method,
+            self.path,
+            client=self.peer.remote_addr,
+            worker=self.target.name if self.target is not None else None,
+            status=self.answer.status,
+            reason=reason,
+            progress=progress,
+            attempts=self.attempts,
+            error=error,
+        )
+        return 0

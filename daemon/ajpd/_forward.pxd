@@ -4,7 +4,7 @@ from ajpd._peer cimport Peer
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
-# `attributes`: (name, value) pairs, or None.
+# `choice`: of the balancer, or None; `attributes`: (name, value) pairs, or None.
 cdef bytes forward_request(
-    RequestHead head, bytes uri, Target target, Peer peer, list attributes
+    RequestHead head, bytes uri, Target target, Peer peer, object choice, list attributes
 )

@@ -14,6 +14,7 @@ from ajp._packets cimport (
     ATTR_AUTH_TYPE,
     ATTR_QUERY_STRING,
     ATTR_REMOTE_USER,
+    ATTR_ROUTE,
     ATTR_SECRET,
     ATTR_SSL_CERT,
     ATTR_SSL_CIPHER,
@@ -37,12 +38,15 @@ from ajpd._peer cimport Peer
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
+from ajp.lb.member import Activation
+
 cdef uint8_t BUFFER[LARGEST_PACKET]
 cdef frozenset HOST = frozenset((b"host",))
+cdef tuple LETTERS = tuple(activation.letters.encode() for activation in Activation)
 
 
 cdef bytes forward_request(
-    RequestHead head, bytes uri, Target target, Peer peer, list attributes
+    RequestHead head, bytes uri, Target target, Peer peer, object choice, list attributes
 ):
     """Write the FORWARD_REQUEST, whole, before any endpoint is touched.
 
@@ -96,7 +100,7 @@ cdef bytes forward_request(
         # Absent would mean unknown to Tomcat.
         put_request_header(&w, <const uint8_t*>b"content-length", 14, <const uint8_t*>b"0", 1)
     end_request_headers(&w)
-    _put_attributes(&w, head, target, peer)
+    _put_attributes(&w, head, target, peer, choice)
     if attributes is not None:
         for name, value in attributes:
             _put_named(&w, name, value)
@@ -137,7 +141,9 @@ cdef bytes _host(RequestHead head, Peer peer):
     return name + port
 
 
-cdef int _put_attributes(Writer* w, RequestHead head, Target target, Peer peer) except -1:
+cdef int _put_attributes(
+    Writer* w, RequestHead head, Target target, Peer peer, object choice
+) except -1:
     """Attributes in mod_jk's order: the secret first, so that a container can stop early."""
     tls = peer.tls
     _put_coded(w, ATTR_SECRET, target.secret)
@@ -146,6 +152,8 @@ cdef int _put_attributes(Writer* w, RequestHead head, Target target, Peer peer) 
         _put_coded(w, ATTR_AUTH_TYPE, tls.auth_type)
     if head.query.ptr != NULL:
         put_attribute(w, ATTR_QUERY_STRING, head.query.ptr, head.query.len)
+    if choice is not None:
+        _put_coded(w, ATTR_ROUTE, choice.route)
     if tls is not None:
         _put_coded(w, ATTR_SSL_CERT, tls.certificate)
         _put_coded(w, ATTR_SSL_CIPHER, tls.cipher)
@@ -157,7 +165,7 @@ cdef int _put_attributes(Writer* w, RequestHead head, Target target, Peer peer) 
         _put_named(w, b"AJP_SSL_PROTOCOL", tls.protocol)
     _put_named(w, b"AJP_REMOTE_PORT", peer.remote_port)
     _put_named(w, b"AJP_LOCAL_ADDR", peer.local_addr)
-    _put_named(w, b"JK_LB_ACTIVATION", b"ACT")
+    _put_named(w, b"JK_LB_ACTIVATION", LETTERS[0 if choice is None else choice.activation])
     return 0
 
 

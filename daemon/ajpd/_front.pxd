@@ -1,5 +1,7 @@
 """One client connection."""
 
+from libc.stdint cimport int64_t
+
 from ajpd._exchange cimport Exchange
 from ajpd._service cimport ClientSide, Service
 
@@ -21,7 +23,9 @@ cdef class Front(ClientSide):
     cdef bint is_unix
     cdef object _header             # PROXY header that came before a TLS handshake
     cdef bint may_be_proxied        # no PROXY header was seen or ruled out yet
-    cdef int probes                 # of a half-closed client during this exchange
+    cdef int probes                 # looks at a half-closed client during this exchange
+    cdef int64_t taken              # of its answer at the last look
+    cdef int64_t body_seen          # of the request body when its clock was set
 
     cdef int _run(self) except -1
     cdef Py_ssize_t _next_request(self, bytes data) except -1
@@ -36,3 +40,4 @@ cdef class Front(ClientSide):
     cdef int _pause(self, bint paused) except -1
     cdef int _close(self, bint client_is_sending) except -1
     cdef int _shut(self) except -1
+    cdef int _reset(self) except -1

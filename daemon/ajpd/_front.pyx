@@ -56,9 +56,10 @@ cdef bytes HARD_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 # Seconds between two looks at a client that may have gone.
 cdef double LOOK_SOON = 0.2
 cdef double LOOK_AGAIN = 1.0
-# Of a half-closed client: every so many looks something is written, for its system to refuse.
+# Looks at a half-closed client before which something is written, for its system to refuse. Few:
+# there are clients that give up after five interim responses.
+cdef frozenset PROBES = frozenset((1, 5, 30, 120))
 cdef enum:
-    LOOKS_A_PROBE = 5
     TCP_CLOSED = 7  # Linux, include/net/tcp_states.h
 cdef bytes STILL_HERE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -96,8 +97,9 @@ cdef class Front(ClientSide):
             self._introduced(self._header)
             self._header = None
         self.service.clients.add(self)
-        if 0 < self.service.max_connections < len(self.service.clients):
-            if len(self.service.clients) > self.service.max_connections + MOST_TURNED_AWAY:
+        count = self.service.connections()
+        if 0 < self.service.max_connections < count:
+            if count > self.service.max_connections + MOST_TURNED_AWAY:
                 self.service.count(Reason.CONNECTION_LIMIT)
                 transport.abort()
                 return
@@ -112,7 +114,7 @@ cdef class Front(ClientSide):
     def data_received(self, bytes data):
         """Bytes of the client."""
         cdef Py_ssize_t used
-        if self.lingering:
+        if self.lingering or self.closing:
             return
         if self.exchange is not None and self.input is None and not self.exchange.body_complete:
             used = self.exchange.feed(data, 0, PyBytes_GET_SIZE(data))
@@ -126,7 +128,7 @@ cdef class Front(ClientSide):
         if self.exchange is None or self.exchange.body_complete:
             self._after_body()
         if (
-            self.exchange is not None
+            (self.exchange is not None or self.write_paused)
             and self.input is not None
             and PyBytes_GET_SIZE(self.input) > INPUT_LIMIT
         ):
@@ -145,6 +147,7 @@ cdef class Front(ClientSide):
             return False
         # It may have gone for good; see _is_still_there.
         self.probes = 0
+        self.taken = -1
         self._watch()
         # Over TLS there is no half of a connection.
         return self.transport.can_write_eof()
@@ -214,9 +217,9 @@ cdef class Front(ClientSide):
             self._shut()
 
     def abort(self):
-        """Close now."""
+        """Close now, so that nobody takes what is not written yet for nothing."""
         if self.transport is not None:
-            self.transport.abort()
+            self._reset()
 
     cdef bint _is_still_there(self) except -1:
         """Whether a client that closed its side still waits for its answer.
@@ -224,11 +227,17 @@ cdef class Front(ClientSide):
         To TCP a client that is gone looks the same until something is sent to it. An interim
         response is such a thing, and every HTTP/1.1 client reads past it (RFC 9110 §15.2).
         """
-        if not self.exchange.may_say_more() or self._was_reset():
+        if self._was_reset():
             return False
-        if self.probes % LOOKS_A_PROBE == 0:
-            self.write(STILL_HERE)
         self.probes += 1
+        if self.exchange.may_say_more():
+            if self.probes in PROBES:
+                self.write(STILL_HERE)
+            return True
+        # Nothing may be said but the answer, and that arrives, or nothing is known.
+        if self.exchange.answer.sent == self.taken:
+            return False
+        self.taken = self.exchange.answer.sent
         return True
 
     cdef bint _was_reset(self) except -1:
@@ -264,6 +273,7 @@ cdef class Front(ClientSide):
                 and self.input is not None
                 and not self.write_paused
                 and not self.lingering
+                and not self.closing
                 and self.transport is not None
             ):
                 data = self.input
@@ -330,7 +340,7 @@ cdef class Front(ClientSide):
         exchange.service = self.service
         exchange.client = self
         self.exchange = exchange
-        exchange.begin(head)
+        exchange.begin(head, data, start, length)
         if not exchange.body_complete and length < available and self.exchange is exchange:
             length += exchange.feed(data, length, available)
         if not exchange.answered:
@@ -360,8 +370,9 @@ cdef class Front(ClientSide):
     cdef int _introduced(self, object header) except -1:
         """Believe a PROXY header; from here on it is its client that is or is not trusted."""
         self.peer = peer_behind(self.peer, header)
-        if not header.is_local:
-            self.trusted = self.service.trusts(self.peer, False)
+        if not header.is_own:
+            # A client that nobody knows is believed nothing.
+            self.trusted = not header.is_local and self.service.trusts(self.peer, False)
         return 0
 
     cdef int exchange_done(self, bint reusable) except -1:
@@ -378,13 +389,7 @@ cdef class Front(ClientSide):
         self.exchange = None
         if self.transport is None:
             return 0
-        if cleanly:
-            return self._shut()
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, HARD_CLOSE)
-        self.transport.abort()
-        return 0
+        return self._shut() if cleanly else self._reset()
 
     cdef int want_body(self, bint wanted) except -1:
         """Take more request body from the client, or no more for now."""
@@ -432,9 +437,14 @@ cdef class Front(ClientSide):
             timer, wait = HEAD_TIMER, self.service.header_timeout
         else:
             timer, wait = IDLE_TIMER, self.service.keepalive_timeout
-        # Only a body's clock begins anew with each byte: what is slow by design must end.
-        if timer == self.timer and timer != BODY_TIMER:
+        # Only a body's clock begins anew, with each byte of data and with no other: what is slow by
+        # design must end.
+        if timer == self.timer and (
+            timer != BODY_TIMER or self.exchange.upload.total == self.body_seen
+        ):
             return 0
+        if timer == BODY_TIMER:
+            self.body_seen = self.exchange.upload.total
         self.timer = timer
         if wait > 0:
             self.service.wheel.arm(self, monotonic() + wait)
@@ -479,6 +489,7 @@ cdef class Front(ClientSide):
         if self.closing:
             return 0
         self.closing = True
+        self.input = None
         self.transport.close()
         if self.transport is not None and self.service.send_timeout > 0:
             self.service.wheel.arm(self, monotonic() + self.service.send_timeout)
@@ -488,6 +499,17 @@ cdef class Front(ClientSide):
 
     def _client(self):
         return self.peer.remote_addr.decode("ascii") if self.peer is not None else "-"
+
+    cdef int _reset(self) except -1:
+        """Close with a reset: a response that ends with the connection would look complete."""
+        self.closing = True
+        self.input = None
+        self.disarm()
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, HARD_CLOSE)
+        self.transport.abort()
+        return 0
 
     cdef int _lose_exchange(self, object reason, str words) except -1:
         cdef Exchange exchange = self.exchange

@@ -35,6 +35,8 @@ cdef class Service:
     cdef public object on_drained       # called when the last client goes while draining; or None
     cdef readonly int64_t requests      # begun
     cdef readonly dict reasons          # reason -> exchanges and refusals that ended with it
+    cdef public object handshakes       # how many connections are not clients yet; None for none
+    cdef object on_changes              # told of a group whose members may have changed; or None
     cdef object match                   # path bytes -> Mount or None
     cdef dict targets                   # worker name -> Target
     cdef RequestHead head               # scratch: parsed and encoded in one go
@@ -59,6 +61,8 @@ cdef class Service:
 
     cdef bytes date_line(self)
     cdef int count(self, object reason) except -1
+    cdef Py_ssize_t connections(self) except -1
+    cdef int note_changes(self, object group) except -1
     cdef bint trusts(self, Peer peer, bint is_unix) except -1
     cdef Peer introduce(self, RequestHead head, ClientSide client)
     cdef double asked_reply_timeout(self, RequestHead head, double otherwise) except -2

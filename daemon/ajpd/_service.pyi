@@ -1,12 +1,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from ssl import SSLObject
-from typing import Protocol
+from typing import Any, Protocol
 
 from typing_extensions import disjoint_base
 
 from ajp._endpoint import Attempt
 from ajp._wheel import Timed, Wheel
 from ajp.errors import Reason
+from ajp.lb.settings import Extension
 
 from .config.model import AttributeRule, ForwardedHeaders, ForwardURI
 from .http.forwarded import TrustedProxies
@@ -22,6 +23,8 @@ class _Rule(Protocol):
     def fail_on_status(self) -> tuple[int, ...] | None: ...
     @property
     def use_server_errors(self) -> int: ...
+    @property
+    def extension(self) -> Extension | None: ...
 
 class _Worker(Protocol):
     def acquire(self, attempt: Attempt, /) -> None: ...
@@ -51,6 +54,7 @@ class Target:
 class Service:
     draining: bool
     on_drained: Callable[[], None] | None
+    handshakes: Callable[[], int] | None
     @property
     def wheel(self) -> Wheel: ...
     @property
@@ -65,7 +69,7 @@ class Service:
         self,
         wheel: Wheel,
         match: Callable[[bytes], _Rule | None],
-        targets: Mapping[str, Target],
+        targets: Mapping[str, object],
         *,
         header_timeout: float,
         keepalive_timeout: float,
@@ -81,6 +85,7 @@ class Service:
         describe_tls: Callable[[SSLObject], ClientTLS] | None = None,
         reply_timeout_header: bytes | None = None,
         attributes: Iterable[AttributeRule] = (),
+        on_changes: Callable[[Any], None] | None = None,
     ) -> None: ...
 
 @disjoint_base

@@ -85,6 +85,7 @@ cdef class Service:
         describe_tls: turns a TLS session into a `tls.ClientTLS`.
         reply_timeout_header: in which trusted proxies say reply_timeout; lower case, or None.
         attributes: `AttributeRule` values.
+        on_changes: told of a `Group` whose members may be in another state than before.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ cdef class Service:
         describe_tls=None,
         reply_timeout_header=None,
         attributes=(),
+        on_changes=None,
     ):
         self.wheel = wheel
         self.match = match
@@ -121,6 +123,7 @@ cdef class Service:
         self.pages = pages if pages is not None else Pages(None)
         self.forward_uri = forward_uri
         self.trusted = trusted
+        self.on_changes = on_changes
         self.forwarded_headers = forwarded_headers
         self.describe_tls = describe_tls
         self.attributes = tuple(attributes)
@@ -150,6 +153,16 @@ cdef class Service:
     cdef int count(self, object reason) except -1:
         """One exchange or refusal more ended with this reason."""
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        return 0
+
+    cdef Py_ssize_t connections(self) except -1:
+        """Connections of clients, those in a handshake among them."""
+        return len(self.clients) + (0 if self.handshakes is None else self.handshakes())
+
+    cdef int note_changes(self, object group) except -1:
+        """Members of a balancer may be in another state than before."""
+        if self.on_changes is not None:
+            self.on_changes(group)
         return 0
 
     cdef bint trusts(self, Peer peer, bint is_unix) except -1:

@@ -4,27 +4,24 @@
 """
 
 import argparse
-import asyncio
-import logging
-import socket
+import dataclasses
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ajp import __version__
 
 from . import demo_front
 from .config.attributes import tomcat_pattern
-from .config.certificates import BadCertificate
 from .config.errors import ConfigErrors
 from .config.load import load_files, load_toml
 from .config.model import Config
+from .control import ControlError, ask_reload
+from .listeners import ListenError
 from .log import setup_logging
-from .process import ListenError, address_of, open_listener, serve
+from .master import Master
+from .process import run_loop
 
 __all__ = ["main"]
-
-logger = logging.getLogger("ajpd")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,23 +43,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ajpd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_run(commands)
+    _add_reload(commands)
     _add_check(commands)
     _add_demo(commands)
     return parser
 
 
-def _add_sources(command: argparse.ArgumentParser) -> None:
+def _add_files(command: argparse.ArgumentParser) -> None:
     command.add_argument("-c", "--config", metavar="FILE", help="ajpd.toml")
     command.add_argument(
         "--workers", metavar="FILE", help="workers.properties, in place of an ajpd.toml"
     )
     command.add_argument("--map", metavar="FILE", help="uriworkermap.properties, with --workers")
+
+
+def _add_sources(command: argparse.ArgumentParser) -> None:
+    _add_files(command)
     command.add_argument(
         "--listen",
         metavar="ADDRESS",
         action="append",
         default=[],
-        help="host:port, [v6]:port or unix:/path, with --workers; may be repeated",
+        help="host:port, [v6]:port, unix:/path or fd:3, with --workers; may be repeated",
     )
 
 
@@ -71,12 +73,37 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "run",
         help="serve in the foreground",
         description="Serve in the foreground until SIGTERM or SIGINT; requests under way are "
-        "finished, a second signal cuts them off.",
+        "finished, a second signal cuts them off. SIGHUP reads the configuration again, SIGUSR1 "
+        "opens the log again.",
         epilog="example: ajpd run --workers workers.properties --map uriworkermap.properties "
         "--listen 127.0.0.1:8080",
     )
     _add_sources(run)
+    run.add_argument(
+        "--processes",
+        metavar="N",
+        type=_count,
+        help="how many of them serve, with --workers (default: one for each processor)",
+    )
     run.set_defaults(run=_run)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 256")
+    return int(text)
+
+
+def _add_reload(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "reload",
+        help="let a running ajpd read its configuration again",
+        description="Let the ajpd that runs with these files read all of its configuration again, "
+        "and wait until it serves it. No request is lost. Exit code 1: the new configuration "
+        "cannot be used and why, and the old one is served on; or there is no such ajpd.",
+    )
+    _add_files(command)
+    command.set_defaults(run=_reload, listen=[])
 
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -106,13 +133,21 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     demo.set_defaults(run=_demo)
 
 
+def _read(args: argparse.Namespace) -> Config:
+    """Load what the arguments name; raises ConfigErrors."""
+    if args.config is not None:
+        return load_toml(args.config)
+    config = load_files(args.workers, args.map, args.listen)
+    count = getattr(args, "processes", None)
+    if count is None:
+        return config
+    return dataclasses.replace(config, server=dataclasses.replace(config.server, processes=count))
+
+
 def _load(args: argparse.Namespace) -> Config | None:
     """Load what the arguments name, printing warnings and errors; None when it is broken."""
     try:
-        if args.config is not None:
-            config = load_toml(args.config)
-        else:
-            config = load_files(args.workers, args.map, args.listen)
+        config = _read(args)
     except ConfigErrors as broken:
         for warning in broken.warnings:
             print(f"warning: {warning}", file=sys.stderr)
@@ -134,42 +169,47 @@ def _misused(args: argparse.Namespace) -> str | None:
     return None
 
 
+def _files(args: argparse.Namespace) -> list[str]:
+    """The paths that a daemon is known by."""
+    return [file for file in (args.config, args.workers, args.map) if file is not None]
+
+
 def _run(args: argparse.Namespace) -> int:
     problem = _misused(args)
+    if problem is None and args.config is not None and args.processes is not None:
+        problem = "--processes belongs to --workers; with -c it is a key of [server]"
     if problem is not None:
         print(f"ajpd run: {problem}", file=sys.stderr)
         return 2
     config = _load(args)
     if config is None:
         return 1
-    try:
-        setup_logging(config.log.level, config.log.file)
-    except OSError as exc:
-        print(f"ajpd: log.file: {exc}", file=sys.stderr)
-        return 1
-    sockets: list[socket.socket] = []
-    tls_sockets: list[socket.socket] = []
-    try:
-        for address in config.server.listen:
-            sockets.append(open_listener(address))
-        for address in config.tls.listen if config.tls is not None else ():
-            tls_sockets.append(open_listener(address))
-    except ListenError as exc:
-        for sock in (*sockets, *tls_sockets):
-            sock.close()
-        print(f"ajpd: {exc}", file=sys.stderr)
-        return 1
+    return Master(config, lambda: _read(args), _files(args)).run()
 
-    def ready() -> None:
-        listening = [address_of(sock) for sock in sockets]
-        listening += [f"{address_of(sock)} (TLS)" for sock in tls_sockets]
-        logger.info("ajpd %s listens on %s", __version__, ", ".join(listening))
 
+def _reload(args: argparse.Namespace) -> int:
+    problem = _misused(args)
+    if problem is not None:
+        print(f"ajpd reload: {problem}", file=sys.stderr)
+        return 2
     try:
-        return run_loop(serve(config, sockets, tls_sockets=tls_sockets, on_ready=ready))
-    except BadCertificate as exc:  # it was good a moment ago
-        print(f"ajpd: tls.{exc.key}: {exc}", file=sys.stderr)
+        answer = ask_reload(_files(args))
+    except ControlError as exc:
+        print(f"ajpd reload: {exc}", file=sys.stderr)
         return 1
+    for warning in answer.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for error in answer.errors:
+        print(f"error: {error}", file=sys.stderr)
+    if answer.done:
+        print(answer.text)
+        return 0
+    print("ajpd reload: refused, the old configuration is served on", file=sys.stderr)
+    return 1
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -180,11 +220,12 @@ def _check(args: argparse.Namespace) -> int:
     config = _load(args)
     if config is None:
         return 1
-    workers = len(config.workers)
-    print(
-        f"ok: {workers} worker{'s' if workers != 1 else ''}, "
-        f"{len(config.rules)} rule{'s' if len(config.rules) != 1 else ''}"
-    )
+    counts = [_counted(len(config.workers), "worker")]
+    if config.balancers:
+        members = sum(len(balancer.members) for balancer in config.balancers.values())
+        found = _counted(len(config.balancers), "balancer")
+        counts.append(f"{found} with {_counted(members, 'member')}")
+    print(f"ok: {', '.join(counts)}, {_counted(len(config.rules), 'rule')}")
     if config.attributes:
         pattern = tomcat_pattern(config.attributes)
         print(f'for the Connector of Tomcat: allowedRequestAttributesPattern="{pattern}"')
@@ -202,15 +243,3 @@ def _demo(args: argparse.Namespace) -> int:
         print(f"ajpd demo: {exc}", file=sys.stderr)
         print("try: ajpd demo --listen 127.0.0.1:8081", file=sys.stderr)
         return 1
-
-
-def run_loop(main: Coroutine[Any, Any, None]) -> int:
-    """Run on uvloop where it is installed, on asyncio's own loop otherwise."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
-    return 0

@@ -8,7 +8,8 @@ from ajp import Server
 from .config.load import load_toml
 from .config.model import Config, ListenAddress
 from .demo import serve_containers
-from .process import open_listener, serve
+from .listeners import open_listener
+from .process import serve
 
 __all__ = ["run"]
 

@@ -1,10 +1,18 @@
 """Where messages go and what they look like."""
 
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from typing import Final, TextIO, cast
 
-__all__ = ["setup_logging"]
+__all__ = ["open_files", "open_log", "reopen", "setup_logging", "take_files", "use_log"]
+
+_LOGGERS: Final = ("ajp", "ajpd", "asyncio")
+
+#: Path and descriptor of each log that this process writes to.
+_opened: Final[list[tuple[str, int]]] = []
 
 
 class _Formatter(logging.Formatter):
@@ -19,6 +27,21 @@ class _Formatter(logging.Formatter):
         return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{int(record.msecs):03d}{offset}"
 
 
+class _LogFile(logging.FileHandler):
+    """A log that can be opened again in place; every process writes whole lines at its end."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self._known = (self.baseFilename, cast(TextIO, self.stream).fileno())
+        _opened.append(self._known)
+
+    def close(self) -> None:
+        """Close the file and forget it."""
+        if self._known in _opened:
+            _opened.remove(self._known)
+        super().close()
+
+
 def setup_logging(level: str, file: str = "") -> None:
     """Send the messages of library and daemon to a file or to stderr.
 
@@ -29,11 +52,68 @@ def setup_logging(level: str, file: str = "") -> None:
     Raises:
         OSError: the file cannot be opened.
     """
-    handler: logging.Handler
-    handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
+    use_log(open_log(file), level)
+
+
+def open_log(file: str) -> logging.Handler:
+    """Open a log, or take stderr when there is no name; nothing is written to it yet.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    handler: logging.Handler = _LogFile(file) if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    for name in ("ajp", "ajpd", "asyncio"):
+    return handler
+
+
+def use_log(handler: logging.Handler, level: str) -> None:
+    """Send all messages there from now on; what was used before stays open."""
+    for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.propagate = False
         logger.setLevel(level.upper())
+
+
+def open_files() -> Sequence[tuple[str, int]]:
+    """Path and descriptor of each log that is open."""
+    return tuple(_opened)
+
+
+def reopen() -> list[str]:
+    """Open every log again by its name, because somebody has moved it away.
+
+    Returns:
+        what went wrong; such a log is written to as before.
+    """
+    problems = []
+    for path, fd in _opened:
+        try:
+            fresh = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        except OSError as exc:
+            problems.append(f"{path} cannot be opened again: {exc.strerror}")
+            continue
+        _replace(fd, fresh)
+    return problems
+
+
+def take_files(files: Iterable[tuple[str, int]]) -> None:
+    """Use logs that another process has opened again.
+
+    Args:
+        files: path and descriptor of each; closed here.
+    """
+    for path, fresh in files:
+        ours = [fd for known, fd in _opened if known == path]
+        for fd in ours[1:]:
+            os.dup2(fresh, fd, inheritable=False)
+        if ours:
+            _replace(ours[0], fresh)
+        else:
+            os.close(fresh)
+
+
+def _replace(fd: int, fresh: int) -> None:
+    """Let a descriptor mean another file; whoever writes to it need not know."""
+    os.dup2(fresh, fd, inheritable=False)
+    os.close(fresh)

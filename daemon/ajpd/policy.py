@@ -8,11 +8,24 @@ again once a byte of a response came, whatever is written; options 8 and 16 do n
 other; without a word of the user only idempotent requests are sent again.
 """
 
+from enum import Enum, auto
 from typing import Final
 
-from ajp.errors import Progress, Reason
+from ajp.errors import LocalProtocolError, Progress, Reason
+from ajp.lb.member import Outcome
 
-__all__ = ["CLIENT_FAULTS", "IDEMPOTENT", "leaves_hard", "may_retry", "retry_delay"]
+__all__ = [
+    "CLIENT_FAULTS",
+    "IDEMPOTENT",
+    "Step",
+    "leaves_hard",
+    "may_move_on",
+    "may_retry",
+    "next_step",
+    "outcome_of",
+    "refusal_of",
+    "retry_delay",
+]
 
 #: RFC 9110 §9.2.2, and the reading methods of WebDAV.
 IDEMPOTENT: Final = frozenset(
@@ -47,6 +60,26 @@ _LOST: Final = frozenset(
 )
 
 
+#: What is not here is not the member's fault.
+_OUTCOMES: Final = {
+    Reason.CONNECT_REFUSED: Outcome.CONNECT_FAILED,
+    Reason.CONNECT_TIMEOUT: Outcome.CONNECT_FAILED,
+    Reason.RESOLVE_FAILED: Outcome.CONNECT_FAILED,
+    Reason.CPING_TIMEOUT: Outcome.CONNECT_FAILED,
+    Reason.RESET_BEFORE_HEADERS: Outcome.LOST,
+    Reason.EOF_BEFORE_HEADERS: Outcome.LOST,
+    Reason.RESET_MID_BODY: Outcome.LOST,
+    Reason.EOF_MID_BODY: Outcome.LOST,
+    Reason.FROZEN: Outcome.LOST,
+    Reason.REPLY_TIMEOUT: Outcome.REPLY_TIMEOUT,
+    Reason.PROTOCOL_ERROR: Outcome.PROTOCOL_ERROR,
+    Reason.PACKET_TOO_LARGE_FROM_CONTAINER: Outcome.PROTOCOL_ERROR,
+    Reason.POOL_EXHAUSTED: Outcome.BUSY,
+    Reason.QUEUE_TIMEOUT: Outcome.BUSY,
+    Reason.BUSY_LIMIT: Outcome.BUSY,
+}
+
+
 def may_retry(
     reason: Reason,
     progress: Progress,
@@ -70,10 +103,45 @@ def may_retry(
     """
     if attempts >= limit or reason not in _LOST or not is_replayable:
         return False
+    return progress == Progress.NOTHING_SENT or (
+        progress < Progress.RESPONSE_STARTED and _may_repeat(method, recovery_options)
+    )
+
+
+def may_move_on(
+    reason: Reason,
+    progress: Progress,
+    *,
+    method: bytes,
+    is_replayable: bool,
+    recovery_options: int | None,
+) -> bool:
+    """Whether another member of the balancer may get the request.
+
+    A status of fail_on_status is an answer that nobody has seen yet, so it counts as none.
+
+    Args:
+        reason: why the attempt failed.
+        progress: how far it had come.
+        method: of the request.
+        is_replayable: whether all of the body that left is still there.
+        recovery_options: of the member that failed, as the user wrote them; None: not written.
+
+    Source:
+        mod_jk `ajp_service` and `service` of `jk_lb_worker.c`. Differs: fail_on_status asks
+        recovery_options as well, so a POST is not executed a second time for its answer.
+    """
+    if reason in CLIENT_FAULTS or not is_replayable:
+        return False
     if progress == Progress.NOTHING_SENT:
         return True
-    if progress >= Progress.RESPONSE_STARTED:
+    if progress >= Progress.RESPONSE_STARTED and reason is not Reason.FAIL_ON_STATUS:
         return False
+    return _may_repeat(method, recovery_options)
+
+
+def _may_repeat(method: bytes, recovery_options: int | None) -> bool:
+    """Whether a request that may have been executed goes out again."""
     if recovery_options is None:
         return method in IDEMPOTENT
     if not recovery_options & _NOT_ONCE_SENT:
@@ -81,6 +149,78 @@ def may_retry(
     return (method == b"HEAD" and bool(recovery_options & _ALWAYS_HEAD)) or (
         method == b"GET" and bool(recovery_options & _ALWAYS_GET)
     )
+
+
+class Step(Enum):
+    """What follows a failed attempt."""
+
+    AGAIN = auto()  #: another one on the same container
+    MOVE_ON = auto()  #: one on another member of the balancer
+    GIVE_UP = auto()  #: none
+
+
+def next_step(
+    reason: Reason,
+    progress: Progress,
+    *,
+    method: bytes,
+    is_replayable: bool,
+    recovery_options: int | None,
+    attempts: int,
+    limit: int,
+    reused: bool,
+    interval: float,
+    has_others: bool,
+) -> tuple[Step, float]:
+    """What follows a failed attempt, and after how many seconds.
+
+    A balancer's member that would have to be waited for is left for another one: waiting is for
+    containers that stand alone.
+
+    Args:
+        reason: see `may_retry`.
+        progress: see there.
+        method: see there.
+        is_replayable: see there.
+        recovery_options: see there.
+        attempts: see there.
+        limit: see there.
+        reused: see `retry_delay`.
+        interval: see there.
+        has_others: whether the container is a member of a balancer.
+    """
+    delay = retry_delay(reason, reused=reused, interval=interval)
+    if not (has_others and delay > 0) and may_retry(
+        reason,
+        progress,
+        method=method,
+        is_replayable=is_replayable,
+        recovery_options=recovery_options,
+        attempts=attempts,
+        limit=limit,
+    ):
+        return Step.AGAIN, delay
+    if has_others and may_move_on(
+        reason,
+        progress,
+        method=method,
+        is_replayable=is_replayable,
+        recovery_options=recovery_options,
+    ):
+        return Step.MOVE_ON, 0.0
+    return Step.GIVE_UP, 0.0
+
+
+def outcome_of(reason: Reason, *, is_soft: bool = False) -> Outcome:
+    """What a failure says about the member.
+
+    Args:
+        reason: of the failure.
+        is_soft: the status was written with a minus in fail_on_status.
+    """
+    if reason is Reason.FAIL_ON_STATUS:
+        return Outcome.SOFT_STATUS if is_soft else Outcome.HARD_STATUS
+    return _OUTCOMES.get(reason, Outcome.CLIENT_ERROR)
 
 
 def retry_delay(reason: Reason, *, reused: bool, interval: float) -> float:
@@ -95,6 +235,24 @@ def retry_delay(reason: Reason, *, reused: bool, interval: float) -> float:
         interval: retry_interval in seconds.
     """
     return 0.0 if reused and reason is not Reason.CPING_TIMEOUT else interval
+
+
+def refusal_of(error: LocalProtocolError, target_size: int) -> tuple[int, Reason, str]:
+    """What a client is told whose request does not fit into a packet, or cannot be said in one.
+
+    Args:
+        error: of the encoder.
+        target_size: bytes of the request target.
+
+    Returns:
+        Status, reason, and one sentence more, maybe empty.
+    """
+    if error.needed is None or error.limit is None:
+        return 400, Reason.BAD_REQUEST, str(error)
+    if target_size > error.limit // 2:
+        return 414, Reason.REQUEST_TOO_LARGE, ""
+    largest = ", ".join(f"{name.decode('latin-1')} ({size} bytes)" for name, size in error.largest)
+    return 431, Reason.REQUEST_TOO_LARGE, f"The largest are {largest}." if largest else ""
 
 
 def leaves_hard(recovery_options: int | None) -> bool:

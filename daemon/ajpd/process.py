@@ -10,119 +10,37 @@ import os
 import resource
 import signal
 import socket
-import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from ajp.timers import Timers
 from ajp.worker import Worker, WorkerSettings
 
 from ._front import Front
 from ._service import Service, Target
-from .config.model import Config, ListenAddress, WorkerConfig
+from .balancing import MAINTAIN_EVERY, log_changes, maintain, make_group
+from .config.model import Config, WorkerConfig
 from .config.urimap import UriMap
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
 from .http.proxy_protocol import ProxyHeader
+from .listeners import BACKLOG, remove_files
 from .tls import Contexts, client_tls
 from .tls_listener import TLSListener
 
-__all__ = ["ListenError", "Process", "address_of", "open_listener", "serve"]
+__all__ = ["Process", "raise_descriptor_limit", "run_loop", "serve"]
 
 logger = logging.getLogger("ajpd.process")
 
-BACKLOG = 1024
 #: File descriptors for listeners, logs, certificates and what the interpreter opens.
 SPARE_DESCRIPTORS = 64
-
-
-class ListenError(OSError):
-    """A listener could not be opened; the message names the address and says what to do."""
-
-
-def open_listener(address: ListenAddress) -> socket.socket:
-    """Bind and listen.
-
-    Raises:
-        ListenError: the address is in use, not ours, or not allowed.
-    """
-    if address.path:
-        return _open_unix(address.path)
-    try:
-        family, kind, proto, _, where = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as exc:
-        raise ListenError(f"cannot listen on {address}: {exc.strerror}") from exc
-    sock = socket.socket(family, kind, proto)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(where)
-        sock.listen(BACKLOG)
-    except OSError as exc:
-        sock.close()
-        raise ListenError(f"cannot listen on {address}: {_explain(exc, address)}") from exc
-    sock.setblocking(False)
-    return sock
-
-
-def address_of(sock: socket.socket) -> str:
-    """Where a socket listens, the port the system chose included."""
-    name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
-
-
-def _open_unix(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path)
-        sock.bind(path)
-        sock.listen(BACKLOG)
-    except OSError as exc:
-        sock.close()
-        raise ListenError(f"cannot listen on unix:{path}: {exc.strerror or exc}") from exc
-    sock.setblocking(False)
-    return sock
-
-
-def _remove_files(paths: Sequence[str]) -> None:
-    """Take away the files of Unix sockets nobody listens on any more."""
-    for path in paths:
-        if os.path.exists(path):
-            os.unlink(path)
-
-
-def _remove_stale(path: str) -> None:
-    """Take away a socket file that nobody listens on any more; leave anything else alone."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(f"{path} exists and is no socket")
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        probe.connect(path)
-    except ConnectionRefusedError:
-        os.unlink(path)
-    else:
-        raise OSError("another process listens there")
-    finally:
-        probe.close()
-
-
-def _explain(exc: OSError, address: ListenAddress) -> str:
-    if isinstance(exc, PermissionError):
-        return f"{exc.strerror}; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-    if exc.errno == 98:
-        return f"another process uses port {address.port}; choose another or stop that one"
-    if exc.errno == 99:
-        return f"{address.host} is not an address of this machine"
-    return exc.strerror or str(exc)
+#: Handshakes beyond the most connections: theirs are told so, as in `_front.pyx`.
+MOST_TURNED_AWAY = 32
+#: Until a connection that asyncio's loop accepted has its protocol.
+ACCEPT_TURNS = 2
+#: Seconds between two looks whether the clients are gone.
+IDLE_LOOK = 0.02
 
 
 def worker_settings(config: WorkerConfig) -> WorkerSettings:
@@ -163,8 +81,28 @@ def _connections_left(config: Config) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 0
-    taken = sum(worker.connection_pool_size for worker in config.workers.values())
+    taken = sum(worker.connection_pool_size for worker in _containers(config).values())
     return max(soft - taken - SPARE_DESCRIPTORS, 1)
+
+
+def _containers(config: Config) -> dict[str, WorkerConfig]:
+    """Every container: those that rules name, and the members of balancers."""
+    members = [m.worker for balancer in config.balancers.values() for m in balancer.members]
+    return {worker.name: worker for worker in (*config.workers.values(), *members)}
+
+
+def _target(config: WorkerConfig, worker: Worker) -> Target:
+    return Target(
+        config.name,
+        worker,
+        secret=config.secret,
+        max_packet_size=config.max_packet_size,
+        retries=config.retries,
+        retry_interval=config.retry_interval_ms / 1000,
+        recovery_options=config.recovery_options,
+        fail_on_status=config.fail_on_status,
+        replay_buffer=config.replay_buffer,
+    )
 
 
 class Process:
@@ -176,6 +114,8 @@ class Process:
         config: checked.
         sockets: listening sockets; owned from here on.
         tls_sockets: the same for connections that begin with TLS; only where `config.tls` is.
+        slot: a number that no other living process of the daemon has; 0 where there is one only.
+        keeps_paths: the files of Unix sockets are somebody else's to remove.
 
     Raises:
         BadCertificate: a file of `config.tls` cannot be used any more.
@@ -186,15 +126,22 @@ class Process:
         config: Config,
         sockets: Sequence[socket.socket],
         tls_sockets: Sequence[socket.socket] = (),
+        *,
+        slot: int = 0,
+        keeps_paths: bool = False,
     ) -> None:
         server = config.server
+        self.slot = slot
         self._loop = asyncio.get_running_loop()
         self._shutdown_timeout = server.shutdown_timeout_ms / 1000
         self._sockets = sockets
         self._tls_sockets = tls_sockets
         self._unix_paths = [
-            sock.getsockname() for sock in (*sockets, *tls_sockets) if sock.family == socket.AF_UNIX
+            sock.getsockname()
+            for sock in (*sockets, *tls_sockets)
+            if sock.family == socket.AF_UNIX and not keeps_paths
         ]
+        self._is_in_hurry = False
         self._servers: list[asyncio.Server] = []
         self._tls_listeners: list[TLSListener] = []
         self._contexts = None if config.tls is None else Contexts(config.tls)
@@ -203,27 +150,20 @@ class Process:
         self._handshake_timeout = server.header_timeout_ms / 1000
         self._max_connections = server.max_connections or _connections_left(config)
         self.timers = Timers(self._loop)
+        configs = _containers(config)
         self.workers = {
             name: Worker(name, worker_settings(worker), self.timers)
-            for name, worker in config.workers.items()
+            for name, worker in configs.items()
         }
+        targets = {name: _target(configs[name], worker) for name, worker in self.workers.items()}
+        self.groups = {
+            name: make_group(balancer, targets) for name, balancer in config.balancers.items()
+        }
+        self._upkeep_timer: asyncio.TimerHandle | None = None
         self.service = Service(
             self.timers.wheel,
             UriMap(config.rules).match,
-            {
-                name: Target(
-                    name,
-                    worker,
-                    secret=worker.settings.secret,
-                    max_packet_size=worker.settings.max_packet_size,
-                    retries=config.workers[name].retries,
-                    retry_interval=config.workers[name].retry_interval_ms / 1000,
-                    recovery_options=config.workers[name].recovery_options,
-                    fail_on_status=config.workers[name].fail_on_status,
-                    replay_buffer=config.workers[name].replay_buffer,
-                )
-                for name, worker in self.workers.items()
-            },
+            {**{name: targets[name] for name in config.workers}, **self.groups},
             header_timeout=server.header_timeout_ms / 1000,
             keepalive_timeout=server.keepalive_timeout_ms / 1000,
             body_timeout=server.body_timeout_ms / 1000,
@@ -238,10 +178,12 @@ class Process:
             reply_timeout_header=server.reply_timeout_header.encode() or None,
             describe_tls=None if config.tls is None else partial(client_tls, config=config.tls),
             attributes=config.attributes,
+            on_changes=log_changes,
         )
 
     async def start(self) -> None:
         """Accept connections."""
+        self._upkeep()
         for sock in self._sockets:
             self._servers.append(await self._listen(sock))
         if self._contexts is not None:
@@ -260,21 +202,43 @@ class Process:
             lambda: contexts.current,
             self._front,
             handshake_timeout=self._handshake_timeout,
-            most=self._max_connections,
+            # A few more, to be told that there are too many.
+            most=self._max_connections and self._max_connections + MOST_TURNED_AWAY,
+            taken=lambda: len(self.service.clients),
             trusts=None if self._trusted is None else self._trusted.trusts,
         )
         listener.start()
         self._tls_listeners.append(listener)
+        self.service.handshakes = self._handshakes
+
+    def _handshakes(self) -> int:
+        return sum(listener.handshakes for listener in self._tls_listeners)
 
     def _front(self, header: ProxyHeader | None = None) -> Front:
         """The protocol of one connection; `header` stood before its TLS handshake."""
         return Front(self.service, header)
 
+    def _upkeep(self) -> None:
+        """Maintain the balancers now and then."""
+        if self.groups:
+            for group in self.groups.values():
+                maintain(group, self._loop.time())
+            self._upkeep_timer = self._loop.call_later(MAINTAIN_EVERY, self._upkeep)
+
     def _look_later(self) -> None:
-        """Look at the certificates' files now and then."""
-        if self._contexts is not None and self._contexts.config.reload_ms:
-            wait = self._contexts.config.reload_ms / 1000
-            self._look_timer = self._loop.call_later(wait, self._look)
+        """Look at the certificates' files now and then, if they can be seen."""
+        if self._contexts is None or not self._contexts.config.reload_ms:
+            return
+        hidden = [file for file in self._contexts.config.files if not os.access(file, os.R_OK)]
+        if hidden and self._look_timer is None:
+            # They were read as root.
+            logger.warning(
+                "%s cannot be read by this user: new ones count after ajpd reload",
+                ", ".join(hidden),
+            )
+            return
+        wait = self._contexts.config.reload_ms / 1000
+        self._look_timer = self._loop.call_later(wait, self._look)
 
     def _look(self) -> None:
         if self._contexts is not None:
@@ -288,15 +252,23 @@ class Process:
         """
         return self._contexts is not None and self._contexts.reload()
 
-    async def stop(self) -> None:
-        """Accept nothing more, finish what is under way, close everything."""
+    async def stop(self, *, patience: float = 0.0) -> None:
+        """Accept nothing more, finish what is under way, close everything.
+
+        Args:
+            patience: seconds in which idle clients may still ask once more, and handshakes may
+                come to their end. With it nobody loses a request whose listener somebody else
+                goes on to serve.
+        """
         drained = asyncio.Event()
         self.service.on_drained = drained.set
         self.service.draining = True
-        for server in self._servers:
-            server.close()
-        if self._look_timer is not None:
-            self._look_timer.cancel()
+        await self._accept_no_more()
+        await self._wait_for_idle(patience)
+        drained.clear()
+        for timer in (self._look_timer, self._upkeep_timer):
+            if timer is not None:
+                timer.cancel()
         for listener in self._tls_listeners:
             await listener.aclose()
         for client in list(self.service.clients):
@@ -309,7 +281,31 @@ class Process:
         self.timers.close()
         for sock in (*self._sockets, *self._tls_sockets):
             sock.close()
-        _remove_files(self._unix_paths)
+        remove_files(self._unix_paths)
+
+    async def _accept_no_more(self) -> None:
+        """Stop accepting, and lose nobody whom the loop has accepted a moment ago."""
+        for sock in (*self._sockets, *self._tls_sockets):
+            if sock.fileno() >= 0:
+                self._loop.remove_reader(sock)
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
+        for server in self._servers:
+            server.close()
+        for listener in self._tls_listeners:
+            await listener.accept_no_more()
+
+    async def _wait_for_idle(self, patience: float) -> None:
+        """Give idle clients the time to ask once more; their answers say that they are the last."""
+        end = self._loop.time() + patience
+        while not self._is_in_hurry and self._loop.time() < end:
+            if not self.service.clients and not self._handshakes():
+                return
+            await asyncio.sleep(IDLE_LOOK)
+
+    def hurry(self) -> None:
+        """Let a `stop` with patience lose it."""
+        self._is_in_hurry = True
 
     async def _wait_for_clients(self, drained: asyncio.Event) -> None:
         try:
@@ -325,6 +321,7 @@ class Process:
 
     def abort(self) -> None:
         """Cut off every client."""
+        self._is_in_hurry = True
         for client in list(self.service.clients):
             if isinstance(client, Front):
                 client.abort()
@@ -367,3 +364,15 @@ async def serve(
         await stop.wait()
     finally:
         await process.stop()
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> int:
+    """Run on uvloop where it is installed, on asyncio's own loop otherwise."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+    return 0

@@ -50,7 +50,9 @@ class TLSListener:
         context: for the next handshake.
         factory: of protocols; called when a handshake begins, `connection_made` when it is done.
         handshake_timeout: seconds for PROXY header and handshake, each; 0 is OpenSSL's patience.
-        most: handshakes at a time, 0 for any number; who comes then is cut off.
+        most: handshakes at a time, and whatever `taken` counts, 0 for any number; who comes then
+            is cut off.
+        taken: counts what shares `most` with them.
         trusts: whether a peer's address may be followed by a PROXY header, None for a peer on a
             Unix socket; without a function nobody may send one.
     """
@@ -63,6 +65,7 @@ class TLSListener:
         *,
         handshake_timeout: float,
         most: int = 0,
+        taken: Callable[[], int] = int,
         trusts: Callable[[str | None], bool] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -71,6 +74,7 @@ class TLSListener:
         self._factory = factory
         self._timeout = handshake_timeout or None
         self._most = most
+        self._taken = taken
         self._trusts = trusts
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -86,15 +90,24 @@ class TLSListener:
         """Connections that are not handed over yet."""
         return len(self._handshakes)
 
+    async def accept_no_more(self) -> None:
+        """Leave who comes now to others; handshakes that have begun go on."""
+        if self._accepting is None:
+            return
+        self._loop.remove_reader(self._sock)
+        # Whom the loop has accepted already, the task takes in its next turn.
+        await asyncio.sleep(0)
+        self._accepting.cancel()
+        await asyncio.gather(self._accepting, return_exceptions=True)
+        self._accepting = None
+
     async def aclose(self) -> None:
         """Accept nothing more and cut off who is not through yet: no request can be lost by it."""
+        await self.accept_no_more()
         tasks = [*self._handshakes]
-        if self._accepting is not None:
-            tasks.append(self._accepting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._accepting = None
         while self._untouched:
             self._untouched.pop().close()
 
@@ -109,7 +122,7 @@ class TLSListener:
                 # Else it was the client, which is gone again.
                 continue
             address = peer[0].partition("%")[0] if isinstance(peer, tuple) else None
-            if 0 < self._most <= self.handshakes:
+            if 0 < self._most <= self.handshakes + self._taken():
                 sock.close()
                 logger.info("client=%s cut off: %d handshakes", address or "-", self.handshakes)
                 continue

@@ -22,7 +22,8 @@ import pytest
 
 from ajpd.config.errors import Place
 from ajpd.config.model import Config, ListenAddress, Mount, ServerConfig, WorkerConfig
-from ajpd.process import Process, open_listener
+from ajpd.listeners import open_listener
+from ajpd.process import Process
 from tests.faults.container import Container
 
 TIMEOUT = 3.0

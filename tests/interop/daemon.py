@@ -22,6 +22,7 @@ _START_TIMEOUT = 20.0
 _TOML = """\
 [server]
 listen = ["127.0.0.1:{listen}"]
+processes = 1
 
 [worker.tomcat]
 host = "{host}"
@@ -48,7 +49,7 @@ _MAP = """\
 
 
 class Daemon:
-    """One ajpd before one connector.
+    """One ajpd before one connector; one process serves, so that connections can be counted.
 
     Args:
         directory: for its files; made here.
@@ -126,4 +127,5 @@ def _write_properties(
     rules = directory / "uriworkermap.properties"
     rules.write_text(_MAP, encoding="utf-8")
     listen = f"127.0.0.1:{facts['listen']}"
-    return ("--workers", str(workers), "--map", str(rules), "--listen", listen)
+    files = ("--workers", str(workers), "--map", str(rules))
+    return (*files, "--listen", listen, "--processes", "1")

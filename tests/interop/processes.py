@@ -121,9 +121,13 @@ class ServerProcess:
         return self.output_path.read_text(encoding="utf-8", errors="replace")
 
     def memory(self) -> int:
-        """Bytes of memory it has right now."""
-        pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        """Bytes of memory it and its children have right now; what they share counts for each."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        pages = [
+            Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+            for pid in (self.pid, *children.split())
+        ]
+        return sum(map(int, pages)) * os.sysconf("SC_PAGE_SIZE")
 
     def tail(self) -> str:
         """The last lines of its output, for messages."""

@@ -26,6 +26,7 @@ from .tomcat import Connector, Tomcat, TomcatOptions
 
 _TOML = """\
 [server]
+processes = 1
 listen = ["127.0.0.1:{plain}"]
 header_timeout = "1s"
 trusted_proxies = ["127.0.0.2"]

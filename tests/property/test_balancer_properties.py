@@ -28,7 +28,9 @@ from ajp.lb import (
     Session,
     Settings,
     State,
+    Store,
 )
+from tests.unit.table_stage import table_store
 
 #: Their next choice depends on chance or on measured times: it is checked, not foretold.
 NOT_FORETOLD = (Method.P2C, Method.LATENCY)
@@ -302,6 +304,9 @@ class Model:
 class BalancerAgainstModel(RuleBasedStateMachine):
     """Requests, their ends, time and an operator."""
 
+    def store(self, members: list[Member]) -> Store | None:
+        return None
+
     @initialize(
         members=members,
         method=st.sampled_from(Method),
@@ -324,7 +329,7 @@ class BalancerAgainstModel(RuleBasedStateMachine):
             error_escalation_time_s=escalation,
         )
         self.now = 1.0
-        self.lb = Balancer(members, options, random=Random(7))
+        self.lb = Balancer(members, options, store=self.store(members), random=Random(7))
         self.model = Model(members, options)
         self.out: list[Choice] = []
 
@@ -448,6 +453,17 @@ class BalancerAgainstModel(RuleBasedStateMachine):
 
 TestBalancerAgainstModel = BalancerAgainstModel.TestCase
 TestBalancerAgainstModel.settings = settings(max_examples=200, stateful_step_count=40)
+
+
+class BalancerInTableAgainstModel(BalancerAgainstModel):
+    """The same with a store in the shared table."""
+
+    def store(self, members: list[Member]) -> Store:
+        return table_store(members)
+
+
+TestBalancerInTableAgainstModel = BalancerInTableAgainstModel.TestCase
+TestBalancerInTableAgainstModel.settings = settings(max_examples=100, stateful_step_count=40)
 
 factors = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 

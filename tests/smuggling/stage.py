@@ -9,7 +9,8 @@ from typing import Final
 from ajp.constants import AttributeCode
 from ajp.messages import ForwardRequest
 from ajpd.config.model import Mount
-from ajpd.process import Process, open_listener
+from ajpd.listeners import open_listener
+from ajpd.process import Process
 from tests.faults.container import Connection, Container, Seen, read_body, whole
 from tests.faults.stage import Broken, Response, Stage, configuration, eventually
 
@@ -122,9 +123,7 @@ def check(case: Case, outcome: Outcome) -> None:
         assert outcome.responses[-1].closes
     complete = [each for each in outcome.requests if each.is_whole]
     wanted = [*case.reaches, *([] if case.closes else [TAIL_REACHED])]
-    assert [_reached(each) for each in complete] == [
-        _wanted(each, outcome.port) for each in wanted
-    ]
+    assert [_reached(each) for each in complete] == [_wanted(each, outcome.port) for each in wanted]
     _check_begun(case, outcome)
     for each in outcome.requests:
         check_trust(each.head)

@@ -73,6 +73,11 @@ def test_version() -> None:
         ["check", "--map", "x"],
         ["run", "-c", "x", "--workers", "y"],
         ["check", "-c", "x", "--listen", "127.0.0.1:80"],
+        ["run", "-c", "x", "--processes", "2"],
+        ["run", "--workers", "x", "--processes", "0"],
+        ["run", "--workers", "x", "--processes", "many"],
+        ["reload"],
+        ["reload", "-c", "x", "--workers", "y"],
     ],
 )
 def test_usage(args: Sequence[str]) -> None:
@@ -133,6 +138,38 @@ def test_a_bad_listen_address(files: list[str]) -> None:
     done = ajpd("run", *files, "--listen", "8080")
     assert done.returncode == 1
     assert "8080" in done.stderr
+
+
+def test_the_number_of_processes(files: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "ajpd", "run", *files),
+            *("--listen", f"unix:{path}", "--processes", "3"),
+        ],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert f"listens on unix:{path}: 3 processes" in process.stderr.readline()
+            done = ajpd("reload", *files)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout == f"reloaded: 3 processes on unix:{path}\n"
+            process.terminate()
+            assert process.wait(timeout=5) == 0
+        finally:
+            process.kill()
+    assert not path.exists()
+
+
+def test_a_user_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "ajpd.toml"
+    path.write_text('[server]\nuser = "no one"\n[worker.app]\n[mount]\n"/*" = "app"\n')
+    done = ajpd("check", "-c", path)
+    assert done.returncode == 1
+    assert f"error: {path}:2: user: there is no user 'no one' on this machine" in done.stderr
 
 
 def test_a_port_in_use(files: list[str]) -> None:

@@ -1,7 +1,19 @@
 import pytest
 
-from ajp.errors import Progress, Reason
-from ajpd.policy import CLIENT_FAULTS, IDEMPOTENT, leaves_hard, may_retry, retry_delay
+from ajp.errors import LocalProtocolError, Progress, Reason
+from ajp.lb.member import Outcome
+from ajpd.policy import (
+    CLIENT_FAULTS,
+    IDEMPOTENT,
+    Step,
+    leaves_hard,
+    may_move_on,
+    may_retry,
+    next_step,
+    outcome_of,
+    refusal_of,
+    retry_delay,
+)
 
 LOST = {
     Reason.CONNECT_REFUSED,
@@ -74,3 +86,90 @@ def test_how_a_container_is_left() -> None:
 
 def test_nothing_that_is_the_clients_fault_is_tried_again() -> None:
     assert not CLIENT_FAULTS & LOST
+
+
+MOVES_ALWAYS = {
+    Reason.CONNECT_REFUSED,
+    Reason.CONNECT_TIMEOUT,
+    Reason.RESOLVE_FAILED,
+    Reason.POOL_EXHAUSTED,
+    Reason.QUEUE_TIMEOUT,
+    Reason.BUSY_LIMIT,
+}
+
+
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("progress", Progress)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("options", [None, 0, 1])
+def test_another_member(
+    reason: Reason, progress: Progress, method: bytes, options: int | None
+) -> None:
+    repeats = options == 0 or (options is None and method in IDEMPOTENT)
+    is_unseen = progress < Progress.RESPONSE_STARTED or reason is Reason.FAIL_ON_STATUS
+    expected = reason not in CLIENT_FAULTS and (
+        progress == Progress.NOTHING_SENT or (repeats and is_unseen)
+    )
+    may = {"method": method, "recovery_options": options}
+    assert may_move_on(reason, progress, is_replayable=True, **may) == expected  # type: ignore[arg-type]
+    assert not may_move_on(reason, progress, is_replayable=False, **may)  # type: ignore[arg-type]
+
+
+def step(reason: Reason, progress: Progress, **changes: object) -> tuple[Step, float]:
+    usual = {
+        "method": b"GET",
+        "is_replayable": True,
+        "recovery_options": None,
+        "attempts": 1,
+        "limit": 2,
+        "reused": False,
+        "interval": 0.1,
+        "has_others": False,
+    }
+    return next_step(reason, progress, **{**usual, **changes})  # type: ignore[arg-type]
+
+
+def test_steps() -> None:
+    lost = (Reason.RESET_BEFORE_HEADERS, Progress.HEAD_SENT)
+    assert step(*lost) == (Step.AGAIN, 0.1)
+    assert step(*lost, reused=True) == (Step.AGAIN, 0.0)
+    assert step(*lost, reused=True, has_others=True) == (Step.AGAIN, 0.0)
+    assert step(*lost, has_others=True) == (Step.MOVE_ON, 0.0)
+    assert step(*lost, attempts=2) == (Step.GIVE_UP, 0.0)
+    assert step(*lost, reused=True, attempts=2, has_others=True) == (Step.MOVE_ON, 0.0)
+    assert step(*lost, method=b"POST", has_others=True) == (Step.GIVE_UP, 0.0)
+    for reason in MOVES_ALWAYS:
+        unsent = step(reason, Progress.NOTHING_SENT, method=b"POST", has_others=True)
+        assert unsent == (Step.MOVE_ON, 0.0)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_what_a_failure_says_about_the_member(reason: Reason) -> None:
+    outcome = outcome_of(reason)
+    assert outcome is not Outcome.OK
+    assert (outcome is Outcome.CLIENT_ERROR) == (
+        reason in CLIENT_FAULTS
+        or reason
+        in (
+            Reason.SECRET_REJECTED,
+            Reason.ATTRIBUTE_REJECTED,
+            Reason.NO_MEMBER,
+            Reason.STICKY_FORCED,
+            Reason.CONNECTION_LIMIT,
+            Reason.SHUTDOWN,
+        )
+    )
+    assert outcome_of(Reason.FAIL_ON_STATUS, is_soft=True) is Outcome.SOFT_STATUS
+
+
+def test_what_does_not_fit_into_a_packet() -> None:
+    assert refusal_of(LocalProtocolError("no such name"), 5) == (
+        *(400, Reason.BAD_REQUEST, "no such name"),
+    )
+    large = LocalProtocolError(
+        "too large", needed=9000, limit=8192, largest=((b"cookie", 8000), (b"x", 10))
+    )
+    status, reason, detail = refusal_of(large, 5)
+    assert (status, reason) == (431, Reason.REQUEST_TOO_LARGE)
+    assert detail == "The largest are cookie (8000 bytes), x (10 bytes)."
+    assert refusal_of(large, 5000)[0] == 414

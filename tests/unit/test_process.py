@@ -1,4 +1,4 @@
-"""Listeners, draining, and signals."""
+"""Draining, and signals."""
 
 import asyncio
 import logging
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from ajp.worker import WorkerSettings
-from ajpd import process as module
 from ajpd.config.errors import Findings
 from ajpd.config.model import ListenAddress
 from ajpd.config.properties import parse_properties
-from ajpd.config.workers import build_worker, sections_from_properties
-from ajpd.process import ListenError, Process, open_listener, serve, worker_settings
+from ajpd.config.sections import sections_from_properties
+from ajpd.config.workers import build_worker
+from ajpd.listeners import open_listener
+from ajpd.process import Process, serve, worker_settings
 from tests.faults.container import END, Container, chunk, headers, never, respond, send, wait
 from tests.faults.stage import (
     Broken,
@@ -29,71 +30,6 @@ from tests.faults.stage import (
 )
 
 ANY = ListenAddress(host="127.0.0.1", port=0)
-
-
-# --- listeners ------------------------------------------------------------------------------------
-
-
-def test_port_in_use() -> None:
-    with open_listener(ANY) as first:
-        port = first.getsockname()[1]
-        address = ListenAddress(host="127.0.0.1", port=port)
-        with pytest.raises(ListenError, match=f"another process uses port {port}; choose another"):
-            open_listener(address)
-
-
-def test_an_address_that_is_not_ours() -> None:
-    # RFC 5737: never assigned to a machine.
-    with pytest.raises(ListenError, match=r"192\.0\.2\.1 is not an address of this machine"):
-        open_listener(ListenAddress(host="192.0.2.1", port=0))
-
-
-def test_a_name_that_does_not_resolve() -> None:
-    with pytest.raises(ListenError, match=r"cannot listen on nobody\.invalid:80: "):
-        open_listener(ListenAddress(host="nobody.invalid", port=80))
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may listen everywhere")
-def test_a_port_that_is_not_allowed() -> None:
-    with pytest.raises(ListenError, match="CAP_NET_BIND_SERVICE"):
-        open_listener(ListenAddress(host="127.0.0.1", port=1))
-
-
-def test_the_message_about_a_forbidden_port() -> None:
-    words = module._explain(PermissionError(13, "Permission denied"), ANY)
-    assert "ports below 1024 need root or CAP_NET_BIND_SERVICE" in words
-
-
-def test_a_stale_socket_file_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "http"
-    with socket.socket(socket.AF_UNIX) as old:
-        old.bind(str(path))
-        old.listen()
-    assert path.is_socket()
-    with open_listener(ListenAddress(path=str(path))), socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
-
-
-def test_a_socket_file_in_use_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "http"
-    address = ListenAddress(path=str(path))
-    with open_listener(address), socket.socket(socket.AF_UNIX) as client:
-        with pytest.raises(ListenError, match="another process listens there"):
-            open_listener(address)
-        client.connect(str(path))
-
-
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "precious"
-    path.write_text("data")
-    with pytest.raises(ListenError, match="is no socket"):
-        open_listener(ListenAddress(path=str(path)))
-    assert path.read_text() == "data"
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ListenError, match=r"cannot listen on unix:.*No such file"):
-        open_listener(ListenAddress(path=str(tmp_path / "no" / "http")))
 
 
 # --- draining -------------------------------------------------------------------------------------
@@ -179,6 +115,34 @@ async def test_what_does_not_end_is_cut_off(caplog: pytest.LogCaptureFixture) ->
         with pytest.raises(Broken):
             await client.response()
         assert "1 connections did not end within 0.2 s" in caplog.text
+
+
+async def test_with_patience_idle_clients_may_ask_once_more() -> None:
+    async with stage() as s:
+        client, used = await s.connect(), await s.connect()
+        assert (await used.ask(get())).closes is False
+        await eventually(lambda: len(s.service.clients) == 2)
+        stopping = asyncio.create_task(s.process.stop(patience=60.0))
+        await eventually(lambda: s.service.draining)
+        for each in (client, used):
+            response = await each.ask(get())
+            assert (response.status, response.closes) == (200, True)
+            assert await each.at_end()
+        with within(1.0):
+            await stopping
+
+
+async def test_patience_ends_when_there_is_hurry() -> None:
+    async with stage() as s:
+        client = await s.connect()
+        await eventually(lambda: s.service.clients)
+        stopping = asyncio.create_task(s.process.stop(patience=60.0))
+        await eventually(lambda: s.service.draining)
+        assert not stopping.done()
+        s.process.hurry()
+        assert await client.at_end()
+        with within(1.0):
+            await stopping
 
 
 async def test_stop_twice_does_no_harm() -> None:

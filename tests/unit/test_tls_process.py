@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from ajpd.config.model import KeyPair, ListenAddress, TlsConfig
-from ajpd.process import Process, open_listener
+from ajpd.listeners import open_listener
+from ajpd.process import Process
 from tests.faults.container import Container, respond, wait
 from tests.faults.stage import configuration, get, open_files
 from tests.unit.pki import Authority

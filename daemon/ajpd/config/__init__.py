@@ -1,16 +1,19 @@
 """Configuration files → one frozen `Config`. The names for the rest of the daemon; no code.
 
 Inside, imports go down this list only: errors, properties, secret, values, rows, directives,
-model, attributes, certificates, workers, urimap, toml, server, tls, load.
+model, attributes, certificates, sections, workers, balancers, extensions, urimap, toml, server,
+tls, load.
 """
 
 from .errors import ConfigError, ConfigErrors, ConfigWarning, Place
 from .load import load_files, load_toml
 from .model import (
     CPING_IDLE_MS,
+    BalancerConfig,
     Config,
     ListenAddress,
     LogConfig,
+    MemberConfig,
     Mount,
     MountSource,
     ServerConfig,
@@ -20,6 +23,7 @@ from .urimap import Decision, UriMap
 
 __all__ = [
     "CPING_IDLE_MS",
+    "BalancerConfig",
     "Config",
     "ConfigError",
     "ConfigErrors",
@@ -27,6 +31,7 @@ __all__ = [
     "Decision",
     "ListenAddress",
     "LogConfig",
+    "MemberConfig",
     "Mount",
     "MountSource",
     "Place",

@@ -16,7 +16,7 @@ from ajpd.client_certificate import FIELDS, field_named
 from .errors import Findings, Place, suggest
 from .model import AttributeRule
 
-__all__ = ["canonical", "parse_attribute", "spoofable", "tomcat_pattern"]
+__all__ = ["canonical", "header_refusal", "parse_attribute", "spoofable", "tomcat_pattern"]
 
 #: Larger than any sensible constant, and small enough for the smallest packet.
 MAX_VALUE_LEN: Final = 4096
@@ -99,12 +99,20 @@ def _refusal(name: str) -> str:
 
 def _from_header(name: str, text: str, place: Place) -> AttributeRule:
     header, default = _with_default(text)
-    if not _TOKEN.fullmatch(header):
-        raise ValueError(f"{header!r} is no name of a header")
-    key = canonical(header)
-    if key.decode() in _EVERYBODYS:
-        raise ValueError(f"the header {header!r} belongs to the client; containers have it anyway")
-    return AttributeRule(name=name.encode(), source="header", key=key, default=default, place=place)
+    if problem := header_refusal(header):
+        raise ValueError(problem)
+    return AttributeRule(
+        name=name.encode(), source="header", key=canonical(header), default=default, place=place
+    )
+
+
+def header_refusal(name: str) -> str:
+    """Why a header cannot be kept for trusted proxies, or an empty string."""
+    if not _TOKEN.fullmatch(name):
+        return f"{name!r} is no name of a header"
+    if canonical(name).decode() in _EVERYBODYS:
+        return f"the header {name!r} belongs to the client; containers have it anyway"
+    return ""
 
 
 def _from_certificate(name: str, text: str, place: Place) -> AttributeRule:

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from .balancers import build_workers
 from .directives import lookup
 from .errors import ConfigErrors, Findings, Place, suggest
+from .extensions import settle
 from .model import (
     AttributeRule,
     Config,
@@ -23,18 +25,18 @@ from .model import (
     WorkerConfig,
 )
 from .properties import read_properties, resolve_references
+from .sections import (
+    Section,
+    check_names,
+    listed_workers,
+    maintain_ms,
+    sections_from_properties,
+)
 from .server import build_server
 from .tls import build_tls
 from .toml import TomlFile, beside, read_toml_file, value_of
 from .urimap import UriMap, read_uri_map, rules_of_worker
-from .values import Scope
-from .workers import (
-    Section,
-    build_worker,
-    check_names,
-    listed_workers,
-    sections_from_properties,
-)
+from .values import Scope, default_of
 
 __all__ = ["load_files", "load_toml"]
 
@@ -111,13 +113,16 @@ class _Parts:
     """What was read so far, not yet checked against each other.
 
     `is_complete` turns false when the workers file cannot be read; what it defines is unknown
-    then, so nobody is told that it is missing.
+    then, so nobody is told that it is missing. `unlisted` are the workers of ajpd.toml that no
+    worker.list names, although rules may.
     """
 
     env: Mapping[str, str]
     listen: tuple[ListenAddress, ...] | None = None
     sections: dict[str, Section] = field(default_factory=dict)
     listed: list[tuple[str, Place]] = field(default_factory=list)
+    unlisted: set[str] = field(default_factory=set)
+    maintain_ms: int = cast(int, default_of(lookup(Scope.GLOBAL, "maintain")))
     is_complete: bool = True
     templates: set[str] = field(default_factory=set)
     rules: list[Mount] = field(default_factory=list)
@@ -137,6 +142,7 @@ class _Parts:
         }
         properties = resolve_references(properties, findings)
         self.sections = sections_from_properties(properties, findings)
+        self.maintain_ms = maintain_ms(properties, findings)
         self.listed = listed_workers(properties) or self._default_list(Place(file), findings)
 
     def _default_list(self, place: Place, findings: Findings) -> list[tuple[str, Place]]:
@@ -168,6 +174,7 @@ class _Parts:
             self.sections[name] = section
             if name not in listed:
                 self.listed.append((name, section.place))
+                self.unlisted.add(name)
 
 
 def _addresses(
@@ -198,26 +205,26 @@ def _finish(
     """Build the workers, check everything against everything, raise or return."""
     listed = _check_list(parts, findings, whole)
     members = _check_members(parts, listed, findings)
-    workers: dict[str, WorkerConfig] = {}
     for name, section in parts.sections.items():
         check_names(section, findings)
-        if name not in listed and name not in members:
-            if name not in parts.templates:
-                findings.warn(section.place, f"worker {name!r} is not in worker.list and not used")
-            continue
-        worker = build_worker(section, findings, env=parts.env, is_member=name in members)
-        if worker is not None:
-            workers[name] = worker
+        if name not in listed and name not in members and name not in parts.templates:
+            findings.warn(section.place, f"worker {name!r} is not in worker.list and not used")
+    workers, balancers = build_workers(
+        parts.sections, listed, findings, env=parts.env, maintain_ms=parts.maintain_ms
+    )
     parts.rules += _rules_of_workers(parts, listed, findings)
+    parts.rules = settle(parts.rules, workers, balancers, findings)
     if parts.is_complete:
         _check_rules(parts, listed, findings)
         _check_reach(parts, listed, members, findings, whole=whole)
+    _check_switched_off(parts.rules, workers, findings)
     server = build_server(document, parts.listen, findings)
     tls = _tls(document, server.listen, findings)
     findings.raise_errors()
     return Config(
         server=server,
-        workers={name: workers[name] for name in listed},
+        workers={name: workers[name] for name in listed if name in workers},
+        balancers=balancers,
         rules=tuple(parts.rules),
         log=_log(document),
         tls=tls,
@@ -247,21 +254,31 @@ def _check_list(parts: _Parts, findings: Findings, whole: Place) -> dict[str, Pl
     return listed
 
 
-def _check_members(parts: _Parts, listed: Iterable[str], findings: Findings) -> set[str]:
-    """Names of the members of all balancers in use; those defined nowhere are errors."""
-    members: set[str] = set()
+def _check_members(
+    parts: _Parts, listed: Mapping[str, Place], findings: Findings
+) -> dict[str, Section]:
+    """The balancers in use by the names of their members, which are workers in use as well."""
+    balancers: dict[str, Section] = {}
     for section in [parts.sections[name] for name in listed]:
-        for name, place in section.members():
-            if name in parts.sections:
-                members.add(name)
-                continue
-            findings.error(
-                place,
-                f"member {name!r} of balancer {section.name!r} is defined nowhere",
-                directive="balance_workers",
-                hint=suggest(name, parts.sections),
+        for name, _ in section.members():
+            balancers.setdefault(name, section)
+    for name, balancer in balancers.items():
+        if name in listed and name not in parts.unlisted:
+            findings.warn(
+                listed[name],
+                f"worker {name!r} is in worker.list and a member of balancer {balancer.name!r}: "
+                "rules that name it pass by the balancer",
+                directive="worker.list",
             )
-    return members
+        elif name not in listed and name in parts.sections:
+            mount = parts.sections[name].entries.get("mount")
+            if mount is not None:
+                findings.warn(
+                    mount.place,
+                    f"'mount' only counts for workers in worker.list, and {name!r} is not",
+                    directive="mount",
+                )
+    return balancers
 
 
 def _rules_of_workers(
@@ -293,10 +310,21 @@ def _check_rules(parts: _Parts, listed: Mapping[str, Place], findings: Findings)
             )
 
 
+def _check_switched_off(
+    rules: Iterable[Mount], workers: Mapping[str, WorkerConfig], findings: Findings
+) -> None:
+    """Port 0 is for members; a rule must not lead to one."""
+    for rule in rules:
+        worker = None if rule.is_exclusion or rule.is_disabled else workers.get(rule.worker)
+        if worker is not None and worker.port == 0 and worker.unix_path is None:
+            message = f"the rule {rule} leads to worker {rule.worker!r}, which port 0 switches off"
+            findings.error(rule.place, message, directive=str(rule))
+
+
 def _check_reach(
     parts: _Parts,
     listed: Mapping[str, Place],
-    members: set[str],
+    members: Mapping[str, Section],
     findings: Findings,
     *,
     whole: Place,

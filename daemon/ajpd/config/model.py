@@ -11,16 +11,20 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, Literal
 
+from ajp.lb import Activation, Extension, Member, Method, Settings
+
 from .errors import ConfigWarning, Place
 
 __all__ = [
     "CPING_IDLE_MS",
     "AttributeRule",
+    "BalancerConfig",
     "Config",
     "KeyPair",
     "ListenAddress",
     "LogConfig",
     "LogLevel",
+    "MemberConfig",
     "Mount",
     "MountSource",
     "ServerConfig",
@@ -38,6 +42,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 ForwardURI = Literal["proxy", "compat", "compat_unparsed", "escaped"]
 ForwardedHeaders = Literal["auto", "x-forwarded", "forwarded", "none"]
 
+_FD_NAME: Final = re.compile(r"[0-9]{1,6}|[A-Za-z_.@-][A-Za-z0-9_.@-]{0,254}")
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 
 
@@ -50,7 +55,8 @@ class WorkerConfig:
         type: always `ajp13` in this version.
         host: name or address without brackets, or `unix:/path`.
         port: TCP port; means nothing for a Unix socket.
-        secret: what the connector expects, as bytes on the wire, or None.
+        secret: what the connector expects, as bytes on the wire, or None; maybe that of its
+            balancer.
         max_packet_size: bytes, a multiple of 1024 in 8192..65536.
         connection_pool_size: most connections of one process.
         connection_pool_minsize: idle connections that are not closed for their age.
@@ -117,14 +123,124 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberConfig:
+    """A container as a member of a balancer.
+
+    Attributes:
+        name: of its worker.
+        worker: how the container is reached. The same object in every balancer that has this
+            member, and in `Config.workers` if it is there as well.
+        lbfactor: share of the work, 1 or more.
+        distance: members with a smaller one come first, 0 or more.
+        route: jvmRoute of the container; no two members of a balancer have the same.
+        domain: of members that share sessions; empty for none.
+        redirect: route of the member that takes over first; empty for none.
+        activation: to begin with.
+    """
+
+    name: str
+    worker: WorkerConfig
+    lbfactor: int = 1
+    distance: int = 0
+    route: str
+    domain: str = ""
+    redirect: str = ""
+    activation: Activation = Activation.ACTIVE
+
+    @property
+    def member(self) -> Member:
+        """What `ajp.lb.Balancer` has to know about it."""
+        return Member(
+            name=self.name,
+            lbfactor=self.lbfactor,
+            distance=self.distance,
+            route=self.route,
+            domain=self.domain,
+            redirect=self.redirect,
+            activation=self.activation,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancerConfig:
+    """A worker of type `lb`: several containers behind one name.
+
+    Attributes:
+        name: of the worker.
+        members: 1 to 64, in the order in which they were written; no name and no route is twice.
+        method: how members are compared.
+        lock: as written; means nothing, since each process balances for itself.
+        sticky_session: a session goes to the member that made it.
+        sticky_session_force: it may go to no other.
+        session_cookie: name of the cookie with the session id.
+        session_path: name of the path parameter with the session id, semicolon included.
+        set_session_cookie: the balancer tells the client the route itself.
+        session_cookie_path: path of that cookie.
+        retries: rounds of one request, 1 or more.
+        lb_retries: most members tried in one round, 1 or more.
+        retry_interval_ms: pause between two rounds.
+        recover_time_ms: since its last error, until a failed member is tried again.
+        error_escalation_time_ms: how long errors are tolerated; 0 not at all.
+        max_reply_timeouts: reply timeouts, halved at each maintenance, that are tolerated.
+        maintain_ms: between two maintenances; 0 none, ever.
+        place: where the worker begins in its file.
+    """
+
+    name: str
+    members: tuple[MemberConfig, ...]
+    method: Method = Method.REQUEST
+    lock: Literal["Optimistic", "Pessimistic"] = "Optimistic"
+    sticky_session: bool = True
+    sticky_session_force: bool = False
+    session_cookie: str = "JSESSIONID"
+    session_path: str = ";jsessionid"
+    set_session_cookie: bool = False
+    session_cookie_path: str = "/"
+    retries: int = 2
+    lb_retries: int = 2
+    retry_interval_ms: int = 100
+    recover_time_ms: int = 60_000
+    error_escalation_time_ms: int = 30_000
+    max_reply_timeouts: int = 0
+    maintain_ms: int = 60_000
+    place: Place = field(compare=False, repr=False)
+
+    @property
+    def settings(self) -> Settings:
+        """What `ajp.lb.Balancer` has to know about it."""
+        return Settings(
+            method=self.method,
+            sticky_session=self.sticky_session,
+            sticky_session_force=self.sticky_session_force,
+            session_cookie=self.session_cookie,
+            session_path=self.session_path,
+            set_session_cookie=self.set_session_cookie,
+            session_cookie_path=self.session_cookie_path,
+            retries=self.retries,
+            lb_retries=self.lb_retries,
+            retry_interval_ms=self.retry_interval_ms,
+            recover_time_s=self.recover_time_ms / 1000,
+            error_escalation_time_s=self.error_escalation_time_ms / 1000,
+            max_reply_timeouts=self.max_reply_timeouts,
+            maintain_s=self.maintain_ms / 1000,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListenAddress:
-    """Where browsers connect: either host and port, or a path."""
+    """Where browsers connect: host and port, or a path, or a socket that is there already.
+
+    `fd` is the number of a descriptor, or a name that systemd gave one or more of them.
+    """
 
     host: str = ""
     port: int = 0
     path: str = ""
+    fd: str = ""
 
     def __str__(self) -> str:
+        if self.fd:
+            return f"fd:{self.fd}"
         if self.path:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -132,7 +248,9 @@ class ListenAddress:
 
     @classmethod
     def parse(cls, text: str) -> "ListenAddress":
-        """Read `host:port`, `[IPv6]:port` or `unix:/path`; port 0 lets the system choose.
+        """Read `host:port`, `[IPv6]:port`, `unix:/path`, `fd:N` or `fd:NAME`.
+
+        Port 0 lets the system choose.
 
         Raises:
             ValueError: it is none of these; the message says what is missing.
@@ -140,7 +258,7 @@ class ListenAddress:
         if text.startswith("unix:"):
             return cls(path=parse_unix_path(text))
         if text.startswith("fd:"):
-            raise ValueError("a listener from fd:N is not supported by this version")
+            return cls(fd=parse_fd(text))
         host, colon, port = text.rpartition(":")
         if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise ValueError(f"{text!r} does not end with a port, such as 127.0.0.1:8080")
@@ -163,6 +281,20 @@ def parse_unix_path(text: str) -> str:
     if "\0" in path or len(path.encode("utf-8", "surrogateescape")) > MAX_UNIX_PATH:
         raise ValueError(f"the path of a Unix socket has at most {MAX_UNIX_PATH} bytes")
     return path
+
+
+def parse_fd(text: str) -> str:
+    """Take number or name out of `fd:3` or `fd:NAME`.
+
+    Raises:
+        ValueError: it is neither, or one of the standard streams.
+    """
+    name = text.removeprefix("fd:")
+    if not _FD_NAME.fullmatch(name):
+        raise ValueError(f"{text!r}: a number belongs behind fd:, or a name that systemd gave")
+    if name.isdecimal() and int(name) < 3:
+        raise ValueError(f"{text!r}: 0 to 2 are the standard streams, sockets begin with fd:3")
+    return name
 
 
 def parse_host(text: str) -> str:
@@ -196,7 +328,8 @@ class ServerConfig:
     """The side that faces the browsers. Times of 0 are no limit, and so is max_body_bytes 0.
 
     max_connections 0 is as many as there are file descriptors for; error_pages is a directory
-    or empty; reply_timeout_header is in lower case or empty.
+    or empty; reply_timeout_header is in lower case or empty. user, group and pid_file may be
+    empty; if not, the first two exist on this machine.
     """
 
     listen: tuple[ListenAddress, ...]
@@ -213,6 +346,10 @@ class ServerConfig:
     reply_timeout_header: str
     error_pages: str
     shutdown_timeout_ms: int
+    processes: int = 1
+    user: str = ""
+    group: str = ""
+    pid_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +381,9 @@ class Mount:
         fail_on_status: instead of the worker's; None the worker's.
         use_server_errors: answers of this status and above are replaced by pages of our own; 0
             none.
+        extension: what the rule says to its balancer, activations included; None when it says
+            nothing, and where the worker is no balancer.
+        overrides: members that have another activation in requests of this rule, as written.
         source: kind of place it was written in.
         place: where it was written.
     """
@@ -255,6 +395,8 @@ class Mount:
     reply_timeout_ms: int | None = None
     fail_on_status: tuple[int, ...] | None = None
     use_server_errors: int = 0
+    extension: Extension | None = None
+    overrides: tuple[tuple[str, Activation], ...] = ()
     source: MountSource = MountSource.FILE
     place: Place = field(default=Place(""), compare=False)
 
@@ -337,7 +479,8 @@ class Config:
 
     Attributes:
         server: the side that faces the browsers.
-        workers: workers that rules may name, in the order of worker.list.
+        workers: workers of type ajp13 that rules may name, in the order of worker.list.
+        balancers: those of type lb, in the same order.
         rules: all rules in the order they were written; `UriMap` puts them in the order they
             are tried.
         log: where messages go.
@@ -349,6 +492,7 @@ class Config:
 
     server: ServerConfig
     workers: Mapping[str, WorkerConfig] = field(default_factory=dict)
+    balancers: Mapping[str, BalancerConfig] = field(default_factory=dict)
     rules: tuple[Mount, ...] = ()
     log: LogConfig = LogConfig()
     tls: TlsConfig | None = None

@@ -1,6 +1,6 @@
 """Rows of the directive table: balancers, status workers and what is left over from old versions.
 
-Values only; `directives.py` joins all rows. This version knows these names and refuses them.
+Values only; `directives.py` joins all rows. Rows without a version are known and refused.
 
 Source: the Tomcat Connectors documentation "workers.properties" and mod_jk `jk_util.c`,
 `jk_lb_worker.c`, `jk_status.c` for the defaults that count.
@@ -13,7 +13,9 @@ from .values import Directive, Scope, Unit, ValueType
 
 __all__ = ["BALANCER_ROWS"]
 
-_lb = partial(Directive, scope=Scope.LB)
+_FIRST: Final = "0.1"
+
+_lb = partial(Directive, scope=Scope.LB, since=_FIRST)
 _lb_bool = partial(_lb, type=ValueType.BOOL, default=False)
 _lb_count = partial(_lb, type=ValueType.INT, default=2, minimum=1, is_clamped=True)
 _lb_s = partial(_lb, type=ValueType.DURATION, unit=Unit.S, minimum=0, is_clamped=True)
@@ -24,7 +26,10 @@ _LB: Final = (
     _lb(
         name="balance_workers",
         type=ValueType.LIST,
-        doc="Names of the members. May be given several times; all names count.",
+        doc="Names of the members, 1 to 64 workers of type ajp13, which need not be in "
+        "worker.list. May be given several times; all names count. Their order decides between "
+        "equals. One worker may be a member of several balancers: its connections are shared "
+        "between them, where mod_jk opens some for each.",
     ),
     _lb(
         name="balanced_workers",
@@ -36,55 +41,84 @@ _LB: Final = (
         name="method",
         type=ValueType.ENUM,
         default="Request",
-        words=("Request", "Traffic", "Busyness", "Sessions", "Next"),
-        doc="What is compared, in proportion to lbfactor, to choose a member: requests, bytes, "
-        "requests in progress, new sessions; or simply the next one.",
+        words=("Request", "Traffic", "Busyness", "Sessions", "Next", "P2C", "Latency"),
+        whole_words=("P2C", "Latency"),
+        doc="What is compared, in proportion to lbfactor, to choose a member for new work. "
+        "Request: requests. Traffic: bytes in both directions. Busyness: requests under way. "
+        "Sessions and Next: requests that begin a session. Of these the first letter is enough, "
+        "or the number 0 to 4, as in mod_jk, which does not know the other two. P2C: requests "
+        "under way, of two members drawn by lot. Latency: time to the first byte of answers.",
     ),
     _lb(
         name="lock",
         type=ValueType.ENUM,
         default="Optimistic",
         words=("Optimistic", "Pessimistic"),
-        doc="Whether choosing a member is one step for all processes (Pessimistic) or not.",
+        doc="Whether choosing a member is one step for all processes (Pessimistic) or for each "
+        "one (Optimistic). Here each process balances for itself, so both mean the same.",
     ),
     _lb_bool(
         name="sticky_session",
         default=True,
-        doc="Requests of a session go to the member that created it.",
+        doc="Requests of a session go to the member that created it, which the route at the end "
+        "of the session id tells.",
     ),
     _lb_bool(
         name="sticky_session_force",
-        doc="Requests of a session are refused with 503 when their member cannot be used.",
+        doc="Requests of a session are refused with 503 when their member cannot be used, and "
+        "when their session id has no route of any member; otherwise they go to another one.",
     ),
-    _lb(name="session_cookie", default="JSESSIONID", doc="Name of the session cookie."),
+    _lb(
+        name="session_cookie",
+        default="JSESSIONID",
+        doc="Name of the cookie with the session id; its case counts. A rule of the URI map may "
+        "have another.",
+    ),
     _lb(
         name="session_path",
         default=";jsessionid",
-        doc="Path parameter that carries the session id, with its semicolon.",
+        doc="Path parameter that carries the session id, with its semicolon; it counts before "
+        "the cookie. A rule of the URI map may have another.",
     ),
     _lb_bool(
         name="set_session_cookie",
-        doc="The balancer sets a cookie of its own that carries the route.",
+        doc="The balancer sets a session cookie of its own that holds nothing but the route, for "
+        "applications without sessions. It would overwrite a session cookie of the container. "
+        "Never sent for a balancer with one member.",
     ),
-    _lb(name="session_cookie_path", default="/", doc="Path of the cookie of set_session_cookie."),
-    _lb_count(name="retries", doc="How often all members are tried."),
-    _lb_count(name="lb_retries", doc="Most members that are tried in one round."),
+    _lb(
+        name="session_cookie_path",
+        default="/",
+        doc="Path of the cookie of set_session_cookie. A rule of the URI map may have another, "
+        "which mod_jk reads and does not use.",
+    ),
+    _lb_count(
+        name="retries",
+        doc="Rounds of one request, in each of which up to lb_retries members are tried. Only "
+        "requests that may safely be sent again are. Every attempt on a member has the retries of "
+        "that member besides.",
+    ),
+    _lb_count(
+        name="lb_retries",
+        doc="Most members that one request tries in one round; never more than there are.",
+    ),
     _lb_s(
         name="retry_interval",
         unit=Unit.MS,
         default=100,
-        doc="Milliseconds between two rounds of trying.",
+        doc="Milliseconds between two rounds of one request.",
     ),
     _lb_s(
         name="recover_time",
         default=60,
         minimum=1,
-        doc="Seconds after its last error until a member is tried again.",
+        doc="Seconds after its last error until a failed member is tried again, at the next "
+        "maintenance. When nobody else is left it is tried at once.",
     ),
     _lb_s(
         name="error_escalation_time",
-        doc="Seconds that errors of a member count as passing. Half of recover_time when "
-        "nothing is written.",
+        doc="Seconds that errors of a member are tolerated while other requests are on their way "
+        "to it; 0 tolerates none. Half of recover_time when nothing is written.",
     ),
     _lb(
         name="max_reply_timeouts",
@@ -92,12 +126,15 @@ _LB: Final = (
         default=0,
         minimum=0,
         is_clamped=True,
-        doc="Reply timeouts a member may have, decaying over time, before it counts as failed.",
+        doc="Requests that ran into reply_timeout, halved at each maintenance, that a member may "
+        "have before it counts as failed.",
     ),
     _lb(
         name="secret",
         type=ValueType.SECRET,
-        doc="The secret of all members that have none themselves.",
+        doc="The secret of all members that have none themselves, written in the same ways. Where "
+        "such a member is in several balancers they must agree, and it has the secret as well "
+        "when a rule names it directly.",
     ),
 )
 

@@ -49,7 +49,8 @@ _SERVER: Final = (
         type=ValueType.LIST,
         default=("127.0.0.1:8080",),
         since=_FIRST,
-        doc="Addresses to accept HTTP on: host:port, [IPv6 address]:port or unix:/path.",
+        doc="Addresses to accept HTTP on: host:port, [IPv6 address]:port, unix:/path, or fd:3 and "
+        "fd:NAME for a listening socket that was handed over at start, by systemd for one.",
     ),
     _server_s(
         name="header_timeout",
@@ -95,8 +96,39 @@ _SERVER: Final = (
         default=30,
         doc="Time that requests in progress have to finish when the daemon is stopped.",
     ),
-    _server(name="processes", doc="Number of processes; auto is one for each core."),
-    _server(name="user", doc="User to become after start as root."),
+    _server(
+        name="processes",
+        type=ValueType.INT,
+        words=("auto",),
+        default="auto",
+        minimum=1,
+        maximum=256,
+        since=_FIRST,
+        doc="Number of processes that serve; auto is one for each processor that this one may use. "
+        "Each has connections of its own to the containers. One more process starts, watches and "
+        "replaces them.",
+    ),
+    _server(
+        name="user",
+        default="",
+        since=_FIRST,
+        doc="User that the serving processes become when the daemon is started as root, once "
+        "listeners, log and keys are open. The process that watches them stays root, so that it "
+        "can open what a reload needs. Empty: nobody changes.",
+    ),
+    _server(
+        name="group",
+        default="",
+        since=_FIRST,
+        doc="Group they become, in place of the first one of user.",
+    ),
+    _server(
+        name="pid_file",
+        default="",
+        since=_FIRST,
+        doc="Path of a file with the number of the process that signals are for, relative to "
+        "ajpd.toml. A second daemon with the same file does not start. Empty: none.",
+    ),
     _server(
         name="max_connections",
         type=ValueType.INT,
@@ -198,7 +230,7 @@ _TLS: Final = (
     _tls(
         name="listen",
         type=ValueType.LIST,
-        doc="Addresses to accept HTTPS on: host:port, [IPv6 address]:port or unix:/path.",
+        doc="Addresses to accept HTTPS on, written as in [server].",
     ),
     _tls(
         name="certificate",

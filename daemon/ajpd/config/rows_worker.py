@@ -42,9 +42,9 @@ _GLOBAL: Final = (
         minimum=0,
         is_clamped=True,
         since=_FIRST,
-        doc="Seconds between two rounds of maintenance in mod_jk, which closes idle connections "
-        "and brings members back only then. Here both happen when they are due, so the number "
-        "means nothing.",
+        doc="Seconds between two rounds of a balancer's maintenance: the past counts half, and "
+        "members whose recover_time is over are tried again. 0 switches both off. Connections "
+        "need none here: they are closed and asked when it is due. Only in workers.properties.",
     ),
 )
 
@@ -55,8 +55,8 @@ _COMMON: Final = (
         default="ajp13",
         words=("ajp13", "lb", "status", "ajp14", "ajp12"),
         since=_FIRST,
-        doc="Kind of worker. ajp13: one container reached over AJP13. lb (several containers "
-        "behind one name) and status (a page about the workers) are not supported by this "
+        doc="Kind of worker. ajp13: one container reached over AJP13. lb: a balancer, several "
+        "containers behind one name. status (a page about the workers) is not supported by this "
         "version; ajp12 and ajp14 never will be. Case matters.",
     ),
     _common(
@@ -336,7 +336,9 @@ _MEMBER: Final = (
         default=1,
         minimum=1,
         is_clamped=True,
-        doc="Share of the work this member gets, in proportion to the other members.",
+        since=_FIRST,
+        doc="Share of the work that this member gets, in proportion to the other members of its "
+        "balancer: with 2 twice as much as one with 1.",
     ),
     _member(
         name="distance",
@@ -344,30 +346,48 @@ _MEMBER: Final = (
         default=0,
         minimum=0,
         is_clamped=True,
-        doc="Members of the smallest distance get all the work as long as one of them is usable.",
+        since=_FIRST,
+        doc="Members with the smallest distance get all new work as long as one of them can be "
+        "had; lbfactor counts among equals only.",
     ),
     _member(
         name="route",
-        doc="The jvmRoute of the container, which its session ids end with. The member's name "
-        "when nothing is written.",
+        since=_FIRST,
+        doc="The jvmRoute of the container's Engine, which its session ids end with behind a dot. "
+        "The member's name when nothing is written. No two members of a balancer may have the "
+        "same, and it cannot hold blanks, commas, semicolons, quotes or slashes.",
     ),
     _member(
         name="domain",
-        doc="Group of members that share sessions; a session moves inside it first.",
+        since=_FIRST,
+        doc="Name of a group of members that replicate sessions to each other: when the member of "
+        "a session cannot be had, another one of the group is next. The part of route before its "
+        "first dot when nothing is written, nothing when there is no dot.",
     ),
-    _member(name="redirect", doc="Route of the member that takes over when this one fails."),
+    _member(
+        name="redirect",
+        default="",
+        since=_FIRST,
+        doc="Route, not name, of the member that gets the sessions of this one while it cannot be "
+        "had, even a disabled one. It counts before domain. With activation=Disabled there that "
+        "member is a hot standby.",
+    ),
     _member(
         name="activation",
         type=ValueType.ENUM,
         default="Active",
         words=("Active", "Disabled", "Stopped"),
-        doc="Active: used. Disabled: for existing sessions only. Stopped: not used at all.",
+        since=_FIRST,
+        doc="Active: gets everything. Disabled: gets the sessions it has, and nothing new. "
+        "Stopped: gets nothing; a member with port 0 always begins so. As in mod_jk the first "
+        "letter is enough, or the number 0, 1 or 2.",
     ),
     _member(
         name="disabled",
         type=ValueType.BOOL,
         default=False,
         alias_of="activation",
+        since=_FIRST,
         doc="Former way to write activation=Disabled.",
     ),
     _member(
@@ -375,9 +395,10 @@ _MEMBER: Final = (
         type=ValueType.BOOL,
         default=False,
         alias_of="activation",
+        since=_FIRST,
         doc="Former way to write activation=Stopped.",
     ),
-    _member(name="jvm_route", alias_of="route", doc="Former name of route."),
+    _member(name="jvm_route", alias_of="route", since=_FIRST, doc="Former name of route."),
 )
 
 _FORMER: Final = (

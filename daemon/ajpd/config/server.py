@@ -1,15 +1,19 @@
 """`[server]` of ajpd.toml → `ServerConfig`, lists and files in it tried out."""
 
+import grp
+import os
+import pwd
 from typing import cast
 
 from ajpd.http.forwarded import TrustedProxies
 from ajpd.http.pages import Pages
 
+from .attributes import header_refusal
 from .directives import lookup
 from .errors import Findings, Place
 from .model import ForwardedHeaders, ForwardURI, ListenAddress, ServerConfig
 from .toml import TomlFile, beside, value_of
-from .values import Scope, default_of
+from .values import Scope, Value, default_of
 
 __all__ = ["build_server"]
 
@@ -50,9 +54,18 @@ def build_server(
         reply_timeout_header=text("reply_timeout_header").lower().replace("_", "-"),
         error_pages=beside(document, text("error_pages")),
         shutdown_timeout_ms=number("shutdown_timeout"),
+        processes=_processes(value_of(document, Scope.SERVER, "processes")),
+        user=text("user"),
+        group=text("group"),
+        pid_file=beside(document, text("pid_file")),
     )
     _check(config, document, findings)
     return config
+
+
+def _processes(value: Value) -> int:
+    """How many; `auto` is one for each processor that this process may use."""
+    return len(os.sched_getaffinity(0)) if value == "auto" else cast(int, value)
 
 
 def _check(config: ServerConfig, document: TomlFile | None, findings: Findings) -> None:
@@ -65,10 +78,39 @@ def _check(config: ServerConfig, document: TomlFile | None, findings: Findings) 
             build()
         except ValueError as exc:
             findings.error(_place(document, name), f"{name}: {exc}", directive=name)
+    _check_timeout_header(config.reply_timeout_header, document, findings)
     if config.reply_timeout_header and not config.trusted_proxies:
         findings.warn(
             _place(document, "reply_timeout_header"),
             "reply_timeout_header: nobody is listed in trusted_proxies, so the header never counts",
+            directive="reply_timeout_header",
+        )
+    _check_user(config, document, findings)
+
+
+def _check_user(config: ServerConfig, document: TomlFile | None, findings: Findings) -> None:
+    for name, value, find in (
+        ("user", config.user, pwd.getpwnam),
+        ("group", config.group, grp.getgrnam),
+    ):
+        try:
+            if value:
+                find(value)
+        except (KeyError, ValueError):
+            text = f"{name}: there is no {name} {value!r} on this machine"
+            findings.error(_place(document, name), text, directive=name)
+    if config.group and not config.user:
+        text = "group: it only counts together with user"
+        findings.error(_place(document, "group"), text, directive="group")
+
+
+def _check_timeout_header(name: str, document: TomlFile | None, findings: Findings) -> None:
+    """It is taken out of every request, so it must be nobody else's."""
+    problem = header_refusal(name) if name else ""
+    if problem:
+        findings.error(
+            _place(document, "reply_timeout_header"),
+            f"reply_timeout_header: {problem}",
             directive="reply_timeout_header",
         )
 

@@ -15,9 +15,9 @@ from .attributes import parse_attribute
 from .directives import in_scope, lookup, suggest_in
 from .errors import Findings, Place
 from .model import AttributeRule, Mount, MountSource
+from .sections import Entry, Section
 from .urimap import parse_rule
 from .values import BadValue, Directive, Scope, Value, default_of, read_toml
-from .workers import Entry, Section
 
 __all__ = ["KeyLocator", "TomlFile", "Written", "beside", "read_toml_file", "value_of"]
 

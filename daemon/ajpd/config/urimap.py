@@ -3,7 +3,7 @@
 Law: a path that no rule matches belongs to no worker; there is no default. The matcher compares
 bytes and takes time in proportion to the path for each rule; it never backtracks.
 
-Source: mod_jk `jk_uri_worker_map.c` (syntax, order of rules, exclusions, extensions) and
+Source: mod_jk `jk_uri_worker_map.c` (syntax, order of rules, exclusions) and
 `jk_util.c` (jk_wildchar_match). Same order: exact rules are not tried first as such.
 Differs on purpose: a rule that mod_jk would drop with a line in its log is an error here.
 """
@@ -13,31 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from .errors import Findings, Place, suggest
+from .errors import Findings, Place
+from .extensions import Options, parse_extensions
 from .model import Mount, MountSource
 from .properties import encode, read_properties
 
 __all__ = ["Decision", "UriMap", "parse_rule", "read_uri_map", "rules_of_worker"]
-
-#: Extensions that this version does not honour; the values with which they change nothing.
-_LATER: Final[Mapping[str, frozenset[str]]] = {
-    "sticky_ignore": frozenset(("0",)),
-    "stateless": frozenset(("0",)),
-    "set_session_cookie": frozenset(("0",)),
-    "active": frozenset(("",)),
-    "disabled": frozenset(("",)),
-    "stopped": frozenset(("",)),
-    "session_cookie": frozenset(("",)),
-    "session_path": frozenset(("",)),
-}
-_EXTENSIONS: Final = (
-    "reply_timeout",
-    "fail_on_status",
-    "use_server_errors",
-    "session_cookie_path",
-    *_LATER,
-)
-_MAX_INT: Final = 2**31 - 1
 
 
 def read_uri_map(
@@ -99,9 +80,11 @@ def parse_rule(
     head = _parse_head(key, findings, place)
     worker, *extensions = value.split(";")
     worker = worker.strip()
-    options = _parse_extensions(extensions, findings, place)
+    options = parse_extensions(extensions, findings, place)
     if head is None:
         return []
+    if head.is_exclusion and options != _NO_OPTIONS:
+        findings.warn(place, f"the exclusion {key!r} has no use for extensions", directive=key)
     if not worker:
         findings.error(place, f"the rule {key!r} names no worker", directive=key)
         return []
@@ -119,15 +102,7 @@ def parse_rule(
     return rules
 
 
-class _Options(NamedTuple):
-    """What the extensions of a rule say; see `Mount`."""
-
-    reply_timeout_ms: int | None = None
-    fail_on_status: tuple[int, ...] | None = None
-    use_server_errors: int = 0
-
-
-_NO_OPTIONS: Final = _Options()
+_NO_OPTIONS: Final = Options()
 
 
 class _Head(NamedTuple):
@@ -159,7 +134,7 @@ def _rule(
     place: Place,
     source: MountSource,
     encoding: str,
-    options: _Options = _NO_OPTIONS,
+    options: Options = _NO_OPTIONS,
 ) -> Mount:
     return Mount(
         pattern=encode(pattern, encoding),
@@ -169,85 +144,11 @@ def _rule(
         reply_timeout_ms=options.reply_timeout_ms,
         fail_on_status=options.fail_on_status,
         use_server_errors=options.use_server_errors,
+        extension=options.extension,
+        overrides=options.overrides,
         source=source,
         place=place,
     )
-
-
-def _parse_extensions(extensions: list[str], findings: Findings, place: Place) -> _Options:
-    """Understand what follows the worker's name."""
-    options = _Options()
-    words = iter(extensions)
-    for word in words:
-        if not word.strip():
-            continue
-        name, _, value = word.partition("=")
-        name, value = name.strip(), value.strip()
-        if name == "session_path" and not value:
-            # `session_path=;x` names the path parameter with its semicolon.
-            value = next(words, "")
-        if name == "reply_timeout":
-            timeout = _parse_reply_timeout(value, findings, place)
-            options = options._replace(reply_timeout_ms=timeout)
-        elif name == "fail_on_status":
-            options = options._replace(fail_on_status=_parse_statuses(value, findings, place))
-        elif name == "use_server_errors":
-            options = options._replace(use_server_errors=_parse_least(value, findings, place))
-        elif name == "session_cookie_path":
-            findings.warn(place, f"{name!r} has no effect, in mod_jk neither", directive=name)
-        elif name not in _LATER:
-            findings.error(
-                place,
-                f"unknown extension {name!r} of a rule",
-                directive=name,
-                hint=suggest(name, _EXTENSIONS),
-            )
-        elif value not in _LATER[name]:
-            findings.error(
-                place,
-                f"the extension {name!r} is known to mod_jk, not supported by this version",
-                directive=name,
-            )
-    return options
-
-
-def _parse_statuses(value: str, findings: Findings, place: Place) -> tuple[int, ...] | None:
-    """`503,-500`: a list that takes the place of the worker's; empty says nothing."""
-    found = []
-    for word in re.split(r"[,\s]+", value.strip()):
-        if re.fullmatch(r"-?[1-9][0-9]{2}", word):
-            found.append(int(word))
-        elif word:
-            findings.error(
-                place,
-                f"fail_on_status: {word!r} is no status of 100 to 999, with or without a minus",
-                directive="fail_on_status",
-            )
-    return tuple(found) or None
-
-
-def _parse_least(value: str, findings: Findings, place: Place) -> int:
-    """The smallest status that is answered with a page of our own; 0 for none."""
-    if value == "0" or re.fullmatch(r"[45][0-9]{2}", value):
-        return int(value)
-    findings.error(
-        place,
-        f"use_server_errors: {value!r} is neither 0 nor a status of 400 to 599",
-        directive="use_server_errors",
-    )
-    return 0
-
-
-def _parse_reply_timeout(value: str, findings: Findings, place: Place) -> int | None:
-    if not re.fullmatch(r"-?[0-9]{1,10}", value) or not -1 <= int(value) <= _MAX_INT:
-        findings.error(
-            place,
-            f"reply_timeout: {value!r} is no number of milliseconds, 0 for no limit or -1 for "
-            "that of the worker",
-            directive="reply_timeout",
-        )
-        return None
-    return None if int(value) == -1 else int(value)
 
 
 def _remark(rule: Mount, findings: Findings) -> None:

@@ -90,7 +90,9 @@ class Directive:
         maximum: largest number, in `unit`; MAX_INT when nothing is said.
         is_clamped: a number outside is moved to the limit with a warning, as mod_jk does;
             otherwise it is an error.
-        words: what WORD, ENUM and LETTERS may be.
+        words: what WORD, ENUM and LETTERS may be; what an INT may be besides a number.
+        whole_words: those of an ENUM's words that must be written out, because mod_jk does not
+            know them; of all others a letter or a number is enough.
         alias_of: the present name, when this is a former one.
         since: the version that honoured it first; empty as long as none does.
         doc: one paragraph for the reference and the sample file.
@@ -105,6 +107,7 @@ class Directive:
     maximum: int = MAX_INT
     is_clamped: bool = False
     words: tuple[str, ...] = ()
+    whole_words: tuple[str, ...] = ()
     alias_of: str = ""
     since: str = ""
     doc: str = field(repr=False)
@@ -166,6 +169,8 @@ def read_text(directive: Directive, text: str) -> Reading:
         BadValue: it is not what the directive needs.
     """
     match directive.type:
+        case ValueType.INT if text in directive.words:
+            return Reading(text)
         case ValueType.INT | ValueType.DURATION:
             return _number_text(directive, text)
         case ValueType.BOOL:
@@ -216,7 +221,7 @@ def read_toml(directive: Directive, value: object) -> Reading:
 def _expected(directive: Directive) -> str:
     words = ", ".join(directive.words)
     return {
-        ValueType.INT: "a number",
+        ValueType.INT: f"a number or {words}" if words else "a number",
         ValueType.BOOL: "true or false",
         ValueType.WORD: f"one of {words}",
         ValueType.ENUM: f"one of {words}",
@@ -322,14 +327,18 @@ def _word(directive: Directive, text: str) -> Reading:
 
 
 def _enum_text(directive: Directive, text: str) -> Reading:
-    first = text[:1].lower()
+    fold = text.lower()
     for index, word in enumerate(directive.words):
-        if first in (word[0].lower(), str(index)):
-            is_plain = word.lower().startswith(text.lower()) or text == str(index)
+        if word in directive.whole_words:
+            if fold == word.lower():
+                return Reading(word)
+        elif fold[:1] in (word[0].lower(), str(index)):
+            is_plain = word.lower().startswith(fold) or text == str(index)
             return Reading(word, "" if is_plain else f"{text!r} is taken as {word}")
+    begun = [word for word in directive.whole_words if fold and word.lower().startswith(fold)]
     raise BadValue(
         f"{text!r} is none of {', '.join(directive.words)}",
-        hint=suggest(text, directive.words),
+        hint=begun[0] if begun else suggest(text, directive.words),
     )
 
 

@@ -22,5 +22,6 @@ cdef struct ResponsePlan:
     int64_t length              # of BY_LENGTH
 
 
-# The head as it goes to the client; raises RemoteProtocolError for lengths that contradict.
-cdef bytes response_head(ResponseHead head, ResponsePlan* plan, bytes date_line)
+# The head as it goes to the client, with `more` lines of ours unless None; raises
+# RemoteProtocolError for lengths that contradict.
+cdef bytes response_head(ResponseHead head, ResponsePlan* plan, bytes date_line, bytes more)

@@ -87,7 +87,7 @@ cdef int64_t _length(Slice value, int64_t before) except -2:
     return total
 
 
-cdef bytes response_head(ResponseHead head, ResponsePlan* plan, bytes date_line):
+cdef bytes response_head(ResponseHead head, ResponsePlan* plan, bytes date_line, bytes more):
     """Turn a SEND_HEADERS into an HTTP/1.1 head and decide the framing of the body."""
     cdef Slice name, value
     cdef Py_ssize_t at = _put_status_line(head)
@@ -114,6 +114,8 @@ cdef bytes response_head(ResponseHead head, ResponsePlan* plan, bytes date_line)
         at = _put(at, b"\r\n", 2)
     if not dated:
         at = _put(at, PyBytes_AS_STRING(date_line), PyBytes_GET_SIZE(date_line))
+    if more is not None:
+        at = _put(at, PyBytes_AS_STRING(more), PyBytes_GET_SIZE(more))
     if plan.head_request or head.status == 204 or head.status == 304:
         plan.framing = NO_BODY
     elif head.status == 205:

@@ -12,7 +12,7 @@ from json import dumps
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Pages", "page", "wants_json"]
+__all__ = ["Pages", "options_answer", "page", "wants_json"]
 
 _WORDS: Final = {
     400: "The request could not be understood.",
@@ -178,6 +178,26 @@ def _read(path: Path) -> _Template:
 
 #: A page in our own look.
 page = Pages(None).page
+
+
+def options_answer(date_line: bytes, *, keep_alive: bool, minor: int = 1) -> bytes:
+    """Compose the answer to `OPTIONS *`: what this server understands, whatever is behind it.
+
+    Args:
+        date_line: a whole Date header line.
+        keep_alive: whether the connection stays open.
+        minor: of the client's HTTP/1.x.
+    """
+    connection = b""
+    if not keep_alive:
+        connection = b"Connection: close\r\n"
+    elif minor == 0:
+        connection = b"Connection: keep-alive\r\n"
+    return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s%s%s\r\n" % (
+        b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE\r\n",
+        date_line,
+        connection,
+    )
 
 
 _MEDIA_RANGE: Final = re.compile(rb"[ \t]*([^\s;,/]+/[^\s;,/]+)[ \t]*(?:;(.*))?", re.DOTALL)

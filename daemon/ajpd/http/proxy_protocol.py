@@ -57,6 +57,7 @@ class ProxyHeader(NamedTuple):
         destination_port: 0-65535.
         is_local: there is no address (LOCAL, UNKNOWN, UNSPEC or a Unix socket): those of the
             connection itself count, and the four above are None and 0.
+        is_own: the proxy speaks for itself (LOCAL). Otherwise there is a client, known or not.
         tls: None if the client did not use TLS, or nothing is said about it.
         authority: the host name the client asked for (SNI), 1-255 visible bytes.
     """
@@ -67,6 +68,7 @@ class ProxyHeader(NamedTuple):
     destination: str | None = None
     destination_port: int = 0
     is_local: bool = True
+    is_own: bool = False
     tls: ClientTLS | None = None
     authority: bytes | None = None
 
@@ -200,7 +202,7 @@ def _parse_v2(data: bytes) -> ProxyHeader | NeedMore:
     family, protocol = divmod(data[13], 16)
     if is_local or not family or not protocol:
         # Nothing in the block counts, the addresses least of all.
-        return ProxyHeader(length)
+        return ProxyHeader(length, is_own=is_local)
     return _read_block(data[:length], family)
 
 

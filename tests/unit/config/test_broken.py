@@ -36,6 +36,25 @@ WORKERS = [
     ("worker.list=a\nworker.a.reference=worker.t", "w:2: no key begins with 'worker.t.'"),
     ("worker.list=a\nworker.a.reference=worker.a", "w:2: the references form a loop"),
     ("worker.list=a\nworker.a.balance_workers=b\nworker.b.port=1", "w:2: worker 'a' has members"),
+    ("worker.list=a\nworker.a.type=lb", "w:2: balancer 'a' has no members"),
+    (
+        "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=node1 nodel\n"
+        "worker.node1.port=1",
+        "w:3: member 'nodel' of balancer 'a' is defined nowhere (did you mean 'node1'?)",
+    ),
+    (
+        "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=b\nworker.b.type=lb",
+        "w:3: member 'b' of balancer 'a' is a balancer itself",
+    ),
+    (
+        "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=b\nworker.b.type=status",
+        "w:4: type 'status' of worker 'b' is known to mod_jk",
+    ),
+    (
+        "worker.list=a\nworker.a.type=lb\nworker.a.method=perhaps\nworker.a.balance_workers=b\n"
+        "worker.b.port=1",
+        "w:3: method: 'perhaps' is none of Request, Traffic",
+    ),
     ("worker.list=a\nworker.a.mount=app", "w:2: the pattern of 'app' must begin with '/'"),
     ("worker.list=a\nworker.a.secret=env:NONE", "w:2: secret: the environment variable"),
     ("worker.list=a\nworker.a.secret=file:/none", "w:2: secret: cannot read '/none'"),
@@ -55,7 +74,7 @@ MAPS = [
     ("/x=spare", "m:1: the rule /x=spare names a worker that is not in worker.list"),
     ("/x=*", "m:1: '*' as worker belongs into exclusions only"),
     ("\n/x=app;reply_timout=1", "m:2: unknown extension 'reply_timout'"),
-    ("/x=app;sticky_ignore=1", "m:1: the extension 'sticky_ignore' is known"),
+    ("/x=app;session_cookie=a b", "m:1: session_cookie: 'a b' cannot be the name"),
     ("/x=app;reply_timeout=1s", "m:1: reply_timeout: '1s' is no number"),
 ]
 

@@ -1,5 +1,6 @@
 import pytest
 
+from ajp.lb import Method
 from ajpd.config.directives import (
     DIRECTIVES,
     WORKER_SCOPES,
@@ -143,6 +144,29 @@ SUPPORTED = [
     "retries",
     "cachesize",
     "cache_timeout",
+    "lbfactor",
+    "distance",
+    "route",
+    "jvm_route",
+    "domain",
+    "redirect",
+    "activation",
+    "disabled",
+    "stopped",
+    "balance_workers",
+    "balanced_workers",
+    "method",
+    "lock",
+    "sticky_session",
+    "sticky_session_force",
+    "session_cookie",
+    "session_path",
+    "set_session_cookie",
+    "session_cookie_path",
+    "lb_retries",
+    "recover_time",
+    "error_escalation_time",
+    "max_reply_timeouts",
 ]
 
 
@@ -156,8 +180,9 @@ def test_every_directive_of_mod_jk_has_a_row() -> None:
 def test_what_is_supported() -> None:
     rows = [row for scope in (Scope.GLOBAL, *WORKER_SCOPES) for row in in_scope(scope).values()]
     assert {row.name for row in rows if row.supported} == set(SUPPORTED)
-    # Nothing that is written for an ajp13 worker would be passed over in silence.
-    assert all(row.supported for row in in_scope(Scope.AJP).values())
+    # Nothing that is written for these would be passed over in silence.
+    for scope in (Scope.AJP, Scope.MEMBER, Scope.LB):
+        assert all(row.supported for row in in_scope(scope).values())
 
 
 def test_list_attributes_agree_with_the_table() -> None:
@@ -175,7 +200,9 @@ def test_rows_are_sound(row: Directive) -> None:
     assert row.doc.endswith(".")
     assert "  " not in row.doc
     assert (row.unit in (Unit.S, Unit.MS)) == (row.type is ValueType.DURATION)
-    assert bool(row.words) == (row.type in (ValueType.WORD, ValueType.ENUM, ValueType.LETTERS))
+    if row.type is not ValueType.INT:  # may have words in place of a number
+        worded = (ValueType.WORD, ValueType.ENUM, ValueType.LETTERS)
+        assert bool(row.words) == (row.type in worded)
     if row.alias_of:
         assert row.alias_of in in_scope(row.scope)
     if row.default is not None and row.default != ():
@@ -216,6 +243,39 @@ def test_defaults(name: str, value: object) -> None:
     assert default_of(lookup(Scope.AJP, name)) == value
 
 
+@pytest.mark.parametrize(
+    ("scope", "name", "value"),
+    [
+        (Scope.MEMBER, "lbfactor", 1),
+        (Scope.MEMBER, "distance", 0),
+        (Scope.MEMBER, "redirect", ""),
+        (Scope.MEMBER, "activation", "Active"),
+        (Scope.LB, "method", "Request"),
+        (Scope.LB, "lock", "Optimistic"),
+        (Scope.LB, "sticky_session", True),
+        (Scope.LB, "sticky_session_force", False),
+        (Scope.LB, "session_cookie", "JSESSIONID"),
+        (Scope.LB, "session_path", ";jsessionid"),
+        (Scope.LB, "set_session_cookie", False),
+        (Scope.LB, "session_cookie_path", "/"),
+        (Scope.LB, "retries", 2),
+        (Scope.LB, "lb_retries", 2),
+        (Scope.LB, "retry_interval", 100),
+        (Scope.LB, "recover_time", 60_000),
+        (Scope.LB, "max_reply_timeouts", 0),
+        (Scope.GLOBAL, "maintain", 60_000),
+    ],
+)
+def test_defaults_of_balancers(scope: Scope, name: str, value: object) -> None:
+    assert default_of(lookup(scope, name)) == value
+
+
+def test_the_methods_are_those_of_the_library() -> None:
+    row = lookup(Scope.LB, "method")
+    assert row.words == tuple(Method)
+    assert row.whole_words == tuple(method for method in Method if method.number > 4)
+
+
 def test_prepost_timeout_tells_when_it_applies() -> None:
     assert "idle for more than a second" in lookup(Scope.AJP, "prepost_timeout").doc
 
@@ -226,7 +286,7 @@ def test_one_name_in_two_scopes() -> None:
     ajp, balancer = worker_directive("ajp13", "retries"), worker_directive("lb", "retries")
     assert ajp is not None
     assert balancer is not None
-    assert (ajp.supported, balancer.supported) == (True, False)
+    assert (ajp.scope, balancer.scope) == (Scope.AJP, Scope.LB)
     assert worker_directive("ajp13", "css") is None
     assert worker_directive("status", "css") is lookup(Scope.STATUS, "css")
 

@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from ajp.lb import Activation, Extension
 from ajpd.config import (
     Config,
     ConfigErrors,
@@ -224,7 +226,10 @@ def test_a_toml_that_is_none(tmp_path: Path) -> None:
     [
         ("[]", "ajpd.toml:2: listen: there must be an address"),
         ("['a:1', 'a:1']", "ajpd.toml:2: listen: 'a:1' is there twice"),
-        ("['fd:3']", "ajpd.toml:2: listen: a listener from fd:N is not supported by this version"),
+        (
+            "['fd:2']",
+            "ajpd.toml:2: listen: 'fd:2': 0 to 2 are the standard streams, sockets begin with fd:3",
+        ),
     ],
 )
 def test_addresses(tmp_path: Path, listen: str, error: str) -> None:
@@ -244,19 +249,120 @@ def test_a_worker_defined_in_both(tmp_path: Path) -> None:
     ) == ["ajpd.toml:3: worker 'a' is also defined at w:2"]
 
 
-def test_balancers_are_refused_with_their_members_checked(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        w="worker.list=lb\nworker.lb.type=lb\nworker.lb.balance_workers=a,bb\n"
-        "worker.lb.method=B\nworker.a.lbfactor=3\nworker.b.host=h:1\nworker.c.port=x\n",
-    )
+BALANCER = """\
+worker.list=lb
+worker.lb.type=lb
+worker.lb.balance_workers=a,b
+worker.a.host=a.example
+worker.b.host=b.example
+"""
+
+
+def load_workers(folder: Path, workers: str, rules: str = "/*=lb\n") -> Config:
+    write(folder, w=workers, m=rules)
+    return load_files(folder / "w", folder / "m", env={})
+
+
+def workers_errors(folder: Path, workers: str, rules: str = "/*=lb\n") -> list[str]:
     with pytest.raises(ConfigErrors) as caught:
-        load_files(tmp_path / "w", env={})
-    assert [str(error).replace(f"{tmp_path}/", "") for error in caught.value.errors] == [
-        "w:2: type 'lb' of worker 'lb' is known to mod_jk, not supported by this version",
+        load_workers(folder, workers, rules)
+    return [str(error).replace(f"{folder}/", "") for error in caught.value.errors]
+
+
+def test_a_balancer(tmp_path: Path) -> None:
+    config = load_workers(tmp_path, BALANCER + "worker.maintain=5\n")
+    assert config.warnings == ()
+    assert config.workers == {}
+    assert list(config.balancers) == ["lb"]
+    balancer = config.balancers["lb"]
+    assert [member.worker.host for member in balancer.members] == ["a.example", "b.example"]
+    assert balancer.maintain_ms == 5_000
+
+
+def test_errors_of_a_balancer_and_its_members_come_together(tmp_path: Path) -> None:
+    assert workers_errors(
+        tmp_path,
+        "worker.list=lb\nworker.lb.type=lb\nworker.lb.balance_workers=a,bb\n"
+        "worker.lb.method=X\nworker.a.lbfactor=three\nworker.a.port=x\nworker.b.port=1\n",
+        "/*=lb;disabled=c\n/x=lbb\n",
+    ) == [
         "w:3: member 'bb' of balancer 'lb' is defined nowhere",
+        "w:4: method: 'X' is none of Request, Traffic, Busyness, Sessions, Next, P2C, Latency",
+        "w:5: lbfactor: 'three' is not a number",
+        "w:6: port: 'x' is not a number",
+        "m:2: the rule /x=lbb names an unknown worker (did you mean 'lb'?)",
     ]
-    assert all("lbfactor" not in warning.message for warning in caught.value.warnings)
+
+
+def test_a_member_that_is_listed_is_one_worker(tmp_path: Path) -> None:
+    config = load_workers(
+        tmp_path, BALANCER.replace("list=lb", "list=lb b other") +
+        "worker.other.type=lb\nworker.other.balance_workers=b\n",
+        "/*=lb\n/b=b\n/other=other\n",
+    )  # fmt: skip
+    assert list(config.workers) == ["b"]
+    b = config.workers["b"]
+    assert config.balancers["lb"].members[1].worker is b
+    assert config.balancers["other"].members[0].worker is b
+    assert warnings_of(config, tmp_path) == [
+        "w:1: worker 'b' is in worker.list and a member of balancer 'lb': rules that name it pass "
+        "by the balancer"
+    ]
+
+
+def test_a_balancer_in_toml(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        "[worker.lb]\ntype = 'lb'\nbalance_workers = ['a', 'b']\nrecover_time = '500ms'\n"
+        "[worker.a]\nlbfactor = 2\n[worker.b]\nport = 0\n[mount]\n'/*' = 'lb;stopped=a'\n",
+    )
+    assert warnings_of(config, tmp_path) == [
+        "ajpd.toml:4: recover_time: less than 1 s is taken as 1 s"
+    ]
+    assert list(config.workers) == ["a", "b"]
+    balancer = config.balancers["lb"]
+    assert [member.worker for member in balancer.members] == list(config.workers.values())
+    assert [member.lbfactor for member in balancer.members] == [2, 1]
+    assert balancer.members[1].activation is Activation.STOPPED
+    assert balancer.recover_time_ms == 1000
+    assert config.rules[0].extension == Extension(activations=bytes((2, 255)))
+
+
+def test_who_no_rule_reaches(tmp_path: Path) -> None:
+    config = load_workers(tmp_path, BALANCER + "worker.c.port=1\nworker.list=c\n", "/*=c\n")
+    assert warnings_of(config, tmp_path) == ["w:2: no rule leads to worker 'lb'"]
+
+
+def test_members_of_balancers_that_are_not_listed_are_not_used(tmp_path: Path) -> None:
+    text = BALANCER.replace("list=lb", "list=c") + "worker.c.port=1\nworker.b.lbfactor=nonsense\n"
+    config = load_workers(tmp_path, text, "/*=c\n")
+    assert [warning.partition(": ")[2] for warning in warnings_of(config, tmp_path)] == [
+        f"worker {name!r} is not in worker.list and not used" for name in ("lb", "a", "b")
+    ]
+
+
+def test_rules_of_a_member_that_is_not_listed_are_none(tmp_path: Path) -> None:
+    config = load_workers(tmp_path, BALANCER + "worker.a.mount=/a\n")
+    assert len(config.rules) == 1
+    assert warnings_of(config, tmp_path) == [
+        "w:6: 'mount' only counts for workers in worker.list, and 'a' is not"
+    ]
+
+
+def test_a_balancer_has_rules_of_its_own(tmp_path: Path) -> None:
+    config = load_workers(tmp_path, BALANCER + "worker.lb.mount=/a !/a/b\n", "")
+    assert [str(rule) for rule in config.rules] == ["/a=lb", "!/a/b=lb"]
+    assert config.warnings == ()
+
+
+def test_rules_that_name_members(tmp_path: Path) -> None:
+    assert workers_errors(tmp_path, BALANCER, "/*=lb\n/a=a\n") == [
+        "m:2: the rule /a=a names a worker that is not in worker.list"
+    ]
+    text = BALANCER.replace("list=lb", "list=lb,a") + "worker.a.port=0\n"
+    assert workers_errors(tmp_path, text, "/*=lb\n/a=a\n-/b=a\n!/c=a\n") == [
+        "m:2: the rule /a=a leads to worker 'a', which port 0 switches off"
+    ]
 
 
 def test_names_must_exist(tmp_path: Path) -> None:
@@ -276,3 +382,29 @@ def test_names_must_exist(tmp_path: Path) -> None:
     ]
     with pytest.raises(ConfigErrors, match=r"x: no worker\.list, and no worker is named"):
         load_files(tmp_path / "x", env={})
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+REST = "[worker.a]\n[mount]\n'/*' = 'a'\n"
+
+
+def test_processes_and_who_they_are(tmp_path: Path) -> None:
+    server = load(tmp_path, REST).server
+    assert server.processes == len(os.sched_getaffinity(0))
+    assert (server.user, server.group, server.pid_file) == ("", "", "")
+    text = "[server]\nprocesses = 3\nuser = 'root'\ngroup = 'root'\npid_file = 'run/pid'\n" + REST
+    server = load(tmp_path, text).server
+    assert (server.processes, server.user, server.group) == (3, "root", "root")
+    assert server.pid_file == str(tmp_path / "run/pid")
+
+
+def test_people_that_are_not_there(tmp_path: Path) -> None:
+    text = "[server]\nuser = 'nobody-here'\n\ngroup = 'nobody-there'\n" + REST
+    assert errors_of(tmp_path, text) == [
+        "ajpd.toml:2: user: there is no user 'nobody-here' on this machine",
+        "ajpd.toml:4: group: there is no group 'nobody-there' on this machine",
+    ]
+    assert errors_of(tmp_path, "[server]\ngroup = 'root'\n" + REST) == [
+        "ajpd.toml:2: group: it only counts together with user"
+    ]

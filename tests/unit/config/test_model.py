@@ -2,11 +2,14 @@ import dataclasses
 
 import pytest
 
+from ajp.lb import Activation, Member, Method, Settings
 from ajpd.config.errors import Place
 from ajpd.config.model import (
+    BalancerConfig,
     Config,
     ListenAddress,
     LogConfig,
+    MemberConfig,
     Mount,
     ServerConfig,
     WorkerConfig,
@@ -88,6 +91,8 @@ def test_unix_path() -> None:
         ("localhost:0", ListenAddress(host="localhost", port=0), "localhost:0"),
         ("[::1]:80", ListenAddress(host="::1", port=80), "[::1]:80"),
         ("unix:/run/a", ListenAddress(path="/run/a"), "unix:/run/a"),
+        ("fd:3", ListenAddress(fd="3"), "fd:3"),
+        ("fd:ajpd.socket", ListenAddress(fd="ajpd.socket"), "fd:ajpd.socket"),
     ],
 )
 def test_listen(text: str, address: ListenAddress, shown: str) -> None:
@@ -110,7 +115,9 @@ def test_listen(text: str, address: ListenAddress, shown: str) -> None:
         ("[localhost]:8080", "neither a host name nor an address"),
         ("a b:8080", "neither a host name nor an address"),
         ("unix:run/a", "begins with /"),
-        ("fd:3", "not supported by this version"),
+        ("fd:2", "0 to 2 are the standard streams"),
+        ("fd:", "a number belongs behind fd:"),
+        ("fd:a:b", "a number belongs behind fd:"),
     ],
 )
 def test_bad_listen(text: str, message: str) -> None:
@@ -158,3 +165,64 @@ def test_rules_show_as_written() -> None:
     assert str(Mount(pattern=b"/\xe4", worker="w")) == "/\\xe4=w"
     assert not rule.is_exact
     assert Mount(pattern=b"/a", worker="w").is_exact
+
+
+def test_a_member_for_the_library() -> None:
+    member = MemberConfig(
+        name="w",
+        worker=worker(),
+        lbfactor=3,
+        distance=2,
+        route="d.r",
+        redirect="s",
+        activation=Activation.DISABLED,
+    )
+    # The domain is filled in already: none means none, whatever the route looks like.
+    assert member.member == Member(
+        name="w",
+        lbfactor=3,
+        distance=2,
+        route="d.r",
+        domain="",
+        redirect="s",
+        activation=Activation.DISABLED,
+    )
+    assert "geheim" not in repr(member)
+
+
+def test_a_balancer_for_the_library() -> None:
+    balancer = BalancerConfig(
+        name="lb",
+        members=(),
+        method=Method.LATENCY,
+        sticky_session=False,
+        sticky_session_force=True,
+        session_cookie="SID",
+        session_path=";sid",
+        set_session_cookie=True,
+        session_cookie_path="/a",
+        retries=3,
+        lb_retries=4,
+        retry_interval_ms=5,
+        recover_time_ms=6_500,
+        error_escalation_time_ms=0,
+        max_reply_timeouts=7,
+        maintain_ms=8_000,
+        place=Place("f", 1),
+    )
+    assert balancer.settings == Settings(
+        method=Method.LATENCY,
+        sticky_session=False,
+        sticky_session_force=True,
+        session_cookie="SID",
+        session_path=";sid",
+        set_session_cookie=True,
+        session_cookie_path="/a",
+        retries=3,
+        lb_retries=4,
+        retry_interval_ms=5,
+        recover_time_s=6.5,
+        error_escalation_time_s=0.0,
+        max_reply_timeouts=7,
+        maintain_s=8.0,
+    )

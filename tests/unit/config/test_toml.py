@@ -168,8 +168,10 @@ def test_no_file(tmp_path: Path) -> None:
         ("server = 1", "ajpd.toml:1: 'server' must be a section"),
         ("[server]\n\nlisen = 'a:1'", "ajpd.toml:3: unknown key 'lisen' in [server] "
          "(did you mean 'listen'?)"),
-        ("[server]\nprocesses = 'auto'", "ajpd.toml:2: 'processes' in [server] is not supported "
-         "by this version"),
+        ("[server]\nprocesses = 'many'", "ajpd.toml:2: processes: 'many' is not a number"),
+        ("[server]\nprocesses = 0", "ajpd.toml:2: processes: must be at least 1"),
+        ("[server]\nprocesses = []", "ajpd.toml:2: processes: must be a number or auto, "
+         "not an array"),
         ("[map]\nreload = '60s'", "ajpd.toml:2: 'reload' in [map] is not supported "
          "by this version"),
         ("[log]\nlevel = 'verbose'", "ajpd.toml:2: level: 'verbose' is none of debug, info, "

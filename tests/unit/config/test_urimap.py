@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ajp.lb import Activation, Extension
 from ajpd.config.errors import Findings, Place
 from ajpd.config.model import Mount, MountSource
 from ajpd.config.urimap import Decision, UriMap, parse_rule, read_uri_map, rules_of_worker
@@ -67,10 +68,6 @@ def test_syntax(key: str, shown: list[str]) -> None:
         ("/a", "w;reply_timout=1", "f:1: unknown extension 'reply_timout' of a rule "
          "(did you mean 'reply_timeout'?)"),
         ("/a", "w;nonsense", "f:1: unknown extension 'nonsense' of a rule"),
-        ("/a", "w;sticky_ignore=1", "f:1: the extension 'sticky_ignore' is known to mod_jk, "
-         "not supported by this version"),
-        ("/a", "w;session_path=;x", "f:1: the extension 'session_path' is known to mod_jk, "
-         "not supported by this version"),
         ("/a", "w;fail_on_status=5o3", "f:1: fail_on_status: '5o3' is no status of 100 to 999, "
          "with or without a minus"),
         ("/a", "w;use_server_errors=1", "f:1: use_server_errors: '1' is neither 0 nor a status of "
@@ -121,11 +118,19 @@ def test_statuses(value: str, statuses: tuple[int, ...] | None, least: int) -> N
     assert (rule.fail_on_status, rule.use_server_errors) == (statuses, least)
 
 
-def test_an_extension_without_effect() -> None:
-    assert parse("/a", "w;session_cookie_path=/")[1:] == (
-        [],
-        ["f:1: 'session_cookie_path' has no effect, in mod_jk neither"],
-    )
+def test_an_exclusion_has_no_use_for_extensions() -> None:
+    found, errors, warnings = parse("!/a", "w;sticky_ignore=1;reply_timeout=1")
+    assert [str(rule) for rule in found] == ["!/a=w"]
+    assert not errors
+    assert warnings == ["f:1: the exclusion '!/a' has no use for extensions"]
+
+
+def test_extensions_are_in_every_rule_of_a_shorthand() -> None:
+    found, errors, _ = parse("/a|/*", "lb;stateless=1;stopped=x")
+    assert not errors
+    for rule in found:
+        assert rule.extension == Extension(stateless=True)
+        assert rule.overrides == (("x", Activation.STOPPED),)
 
 
 @pytest.mark.parametrize(

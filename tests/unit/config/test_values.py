@@ -24,6 +24,7 @@ def row(
     high: int = 2**31 - 1,
     clamp: bool = False,
     words: tuple[str, ...] = (),
+    whole: tuple[str, ...] = (),
     default: Value | None = None,
 ) -> Directive:
     return Directive(
@@ -35,6 +36,7 @@ def row(
         maximum=high,
         is_clamped=clamp,
         words=words,
+        whole_words=whole,
         default=default,
         doc="",
     )
@@ -45,6 +47,7 @@ SECONDS = row(ValueType.DURATION, Unit.S, low=0, clamp=True)
 MS = row(ValueType.DURATION, Unit.MS, low=0)
 BOOL = row(ValueType.BOOL)
 METHOD = row(ValueType.ENUM, words=("Request", "Traffic", "Busyness", "Sessions", "Next"))
+OURS = row(ValueType.ENUM, words=("Request", "Next", "P2C", "Latency"), whole=("P2C", "Latency"))
 TYPE = row(ValueType.WORD, words=("ajp13", "lb"))
 MODE = row(ValueType.LETTERS, words=("A", "C", "P", "I"))
 SIZE = row(ValueType.INT, Unit.BYTES, low=10, high=2048)
@@ -77,6 +80,9 @@ SIZE = row(ValueType.INT, Unit.BYTES, low=10, high=2048)
         (METHOD, "busy", "Busyness"),
         (METHOD, "s", "Sessions"),
         (METHOD, "4", "Next"),
+        (OURS, "p2c", "P2C"),
+        (OURS, "Latency", "Latency"),
+        (OURS, "1", "Next"),
         (MODE, "A", "A"),
         (MODE, "pc", "CP"),
         (MODE, "", ""),
@@ -137,6 +143,9 @@ def test_text_with_a_remark(directive: Directive, text: str, value: Value, remar
         (METHOD, "x", "'x' is none of Request, Traffic"),
         (METHOD, "5", "'5' is none of"),
         (METHOD, "", "'' is none of"),
+        (OURS, "L", "'L' is none of Request, Next, P2C, Latency"),
+        (OURS, "2", "'2' is none of"),
+        (OURS, "P2CC", "'P2CC' is none of"),
         (MODE, "CQ", "'Q' in 'CQ' is none of A, C, P, I"),
         (row(ValueType.INT_LIST), "500,x", "'x' is not a number"),
     ],

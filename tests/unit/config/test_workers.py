@@ -5,14 +5,8 @@ import pytest
 from ajpd.config.errors import Findings, Place
 from ajpd.config.model import WorkerConfig
 from ajpd.config.properties import parse_properties
-from ajpd.config.workers import (
-    Entry,
-    Section,
-    build_worker,
-    check_names,
-    listed_workers,
-    sections_from_properties,
-)
+from ajpd.config.sections import Entry, Section, check_names, sections_from_properties
+from ajpd.config.workers import build_worker
 
 ENV = {"AJP_SECRET": "geheim"}
 
@@ -337,8 +331,8 @@ def test_warnings(lines: str, attribute: str, value: object, warning: str) -> No
             "f:1: type: 'AJP13' is none of ajp13, lb, status, ajp14, ajp12 (did you mean 'ajp13'?)",
         ),
         (
-            "type=lb",
-            "f:1: type 'lb' of worker 'a' is known to mod_jk, not supported by this version",
+            "type=status",
+            "f:1: type 'status' of worker 'a' is known to mod_jk, not supported by this version",
         ),
         (
             "port=1\nbalance_workers=b",
@@ -372,7 +366,7 @@ def test_errors(lines: str, error: str) -> None:
     [
         ("type=AJP13\nport=x\nfail_on_status=1", ["port", "fail_on_status"]),
         ("type=ajp14\nport=x\nhost=a b", ["port", "host"]),
-        ("type=lb\nsticky_session=perhaps\nport=x\nlbfactor=y", ["sticky_session"]),
+        ("type=LB\nsticky_session=perhaps\nport=x\nlbfactor=y", ["sticky_session"]),
         ("type=status\nread_only=perhaps", ["read_only"]),
         ("type=nothing\nretries=x", ["retries"]),
         ("balance_workers=a\nretry_interval=x", ["retry_interval"]),
@@ -412,53 +406,20 @@ def test_members_may_be_off_and_have_their_directives() -> None:
     assert not warnings
 
 
-def test_keys_of_the_whole_file() -> None:
+@pytest.mark.parametrize(
+    ("lines", "secret"), [("host=h", b"of the lb"), ("secret=own", b"own"), ("host=", b"of the lb")]
+)
+def test_a_secret_is_inherited_where_there_is_none(lines: str, secret: bytes) -> None:
     findings = Findings()
-    found = sections(
-        "worker.list=a\nworker.maintain=60\nworker.lst=a\nworker.port=1\nworker..x=1\nps=/\n"
-        "; worker.list=b\nWorker.a.port=1\nworkers.java_home=/x\nworker.a.b.host=h",
-        findings,
-    )
-    assert list(found) == ["a.b"]
-    assert [str(error) for error in findings.errors] == [
-        "f:3: unknown directive 'worker.lst' (did you mean 'worker.list'?)",
-        "f:4: unknown directive 'worker.port' (did you mean 'worker.NAME.port'?)",
-        "f:5: unknown directive 'worker..x'",
-    ]
-    assert [str(warning) for warning in findings.warnings] == [
-        "f:7: '; worker.list' does not begin with 'worker.' and is only a variable",
-        "f:8: 'Worker.a.port' does not begin with 'worker.' and is only a variable",
-    ]
-
-
-def test_listed_workers() -> None:
-    def listed(text: str) -> list[tuple[str, Place]]:
-        return listed_workers(parse_properties(text, "f", Findings(), env={}))
-
-    assert listed("x=1\nworker.list=a b\nworker.list=c") == [
-        ("a", Place("f", 2)),
-        ("b", Place("f", 2)),
-        ("c", Place("f", 3)),
-    ]
-    assert listed("x=1") == []
-
-
-def test_members() -> None:
-    found = sections(
-        "worker.b.type=lb\nworker.b.balance_workers=x, y\nworker.c.type=lb\n"
-        "worker.c.balanced_workers=z\nworker.d.type=lb\nworker.e.balance_workers=x",
-        Findings(),
-    )
-    members = {name: [member for member, _ in s.members()] for name, s in found.items()}
-    assert members == {"b": ["x", "y"], "c": ["z"], "d": [], "e": []}
+    section = sections(f"worker.a.port=1\nworker.a.{lines}", findings)["a"]
+    worker = build_worker(section, findings, env=ENV, is_member=True, inherited=b"of the lb")
+    assert worker is not None
+    assert worker.secret == secret
+    assert "of the lb" not in repr(worker)
 
 
 def test_entries_of_toml() -> None:
     place = Place("ajpd.toml", 4)
-    entry = Entry(name="mount", value=["/a", "/b c"], place=place)
-    assert entry.tokens() == [("/a", place), ("/b c", place)]
-    assert entry.encoding == "utf-8"
-    assert Entry(name="mount", value=5, place=place).tokens() == []
     section = Section(
         name="a",
         place=place,
@@ -479,7 +440,3 @@ def test_entries_of_toml() -> None:
     worker = build_worker(section, Findings(), env={})
     assert worker is not None
     assert worker.connect_timeout_ms == 1000
-
-
-def test_entries_hide_their_values() -> None:
-    assert "geheim" not in repr(Entry(name="secret", value="geheim", place=Place("f", 1)))

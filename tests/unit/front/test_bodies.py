@@ -280,9 +280,9 @@ async def test_an_early_answer_to_a_chunked_upload() -> None:
 
 async def test_an_early_answer_with_an_open_question_costs_the_endpoint() -> None:
     """The container asked and ended without waiting: it would read a request as body."""
-    async with stage(Container([send(get_body(), whole(b"early"))], respond())) as s:
+    async with stage(Container([ask(), send(get_body(), whole(b"early"))], respond())) as s:
         client = await s.connect()
-        await client.send(CHUNKED)
+        await client.send(CHUNKED + as_chunk(b"some"))
         response = await client.response()
         assert response.body == b"early"
         assert (await s.ask(get())).status == 200

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.faults.container import END, Container, chunk, headers, never, send, wait, whole
+from tests.faults.container import END, Container, chunk, delay, headers, never, send, wait, whole
 from tests.faults.stage import Client, as_chunk, eventually, get, post, reasons, stage, within
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ async def test_a_client_of_http_1_0_has_a_time(caplog: pytest.LogCaptureFixture)
         await eventually(lambda: s.container.executions == 1)
         client.half_close()
         with within(1.5):
-            assert await client.at_end()
+            assert await client.read_all() == (b"", True)
         await eventually(lambda: not s.pool.busy)
     assert reasons(caplog) == ["client_abort"]
 
@@ -165,3 +165,16 @@ async def test_a_client_that_goes_in_the_middle_of_its_chunks(
             await s.container.gone.wait()
     assert reasons(caplog) == ["client_abort"]
     assert END not in caplog.text.encode()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+async def test_an_answer_that_flows_to_a_client_that_closed_its_side(version: int) -> None:
+    """Each piece of it is a sign of life, however long all of it takes."""
+    script = [send(headers(200)), *[delay(0.15), send(chunk(b"piece"))] * 6, send(END)]
+    async with stage(Container(script), server={"send_timeout_ms": 300}) as s:
+        client = await s.connect()
+        await client.send(get(b"/x", version=version))
+        client.half_close()
+        response = await client.response()
+        assert response.body == b"piece" * 6
+        assert await client.at_end()

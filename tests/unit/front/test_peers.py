@@ -209,3 +209,19 @@ async def test_reply_timeout_of_one_request(caplog: pytest.LogCaptureFixture) ->
     stranger = {**server, "trusted_proxies": ("192.0.2.0/24",)}
     async with stage(server=stranger) as s:
         assert (await seen(s, b"X-Reply-Timeout: 100")).header(b"x-reply-timeout") is None
+
+
+UNKNOWN = [
+    b"PROXY UNKNOWN\r\n",
+    V2[:12] + b"\x21\x00\0\0",
+    V2[:12] + b"\x21\x31\0\xd8" + bytes(216),
+]
+
+
+@pytest.mark.parametrize("header", UNKNOWN, ids=["v1", "v2", "v2 Unix"])
+async def test_a_client_that_nobody_knows_is_believed_nothing(header: bytes) -> None:
+    """The balancer has a client, and no address for it: its headers are its own."""
+    async with stage(server=TRUSTED) as s:
+        head = await seen(s, b"X-Forwarded-For: 6.6.6.6", before=header)
+        assert head.remote_addr == b"127.0.0.1"
+        assert head.header(b"x-forwarded-for") is None

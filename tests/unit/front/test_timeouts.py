@@ -209,3 +209,32 @@ async def test_what_cannot_begin_a_request_is_refused_at_once() -> None:
         await client.send(b"\x16\x03\x01\x02\x00\x01\x00")
         with within(1.0):
             assert (await client.response()).status == 400
+
+
+@pytest.mark.parametrize(
+    "drip", [b"5;ext", b"1\r\nx\r\n0\r\nTrailer"], ids=["extension", "trailer"]
+)
+async def test_framing_is_no_sign_of_life(drip: bytes) -> None:
+    async with stage(server={"body_timeout_ms": 300}) as s:
+        client = await s.connect()
+        await client.send(get(b"/", b"Transfer-Encoding: chunked", method=b"POST") + drip)
+
+        async def go_on() -> None:
+            while True:
+                await asyncio.sleep(0.05)
+                await client.send(b"a")
+
+        dripping = asyncio.create_task(go_on())
+        with within(1.5):
+            assert (await client.response()).status == 408
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+
+
+async def test_a_chunked_body_that_never_begins_holds_no_endpoint() -> None:
+    async with stage(worker={"connection_pool_size": 1}) as s:
+        waiting = await s.connect()
+        await waiting.send(get(b"/", b"Transfer-Encoding: chunked", method=b"POST") + b"5;x")
+        assert (await s.ask(get())).status == 200
+        await waiting.send(b"\r\nhello\r\n0\r\n\r\n")
+        assert (await waiting.response()).status == 200

@@ -112,7 +112,10 @@ CAPTURED = {
             authority=b"front.test",
         ),
     ),
-    "v2 Unix": (bytes.fromhex("0d0a0d0a000d0a515549540a20000007030004a9b87e8f"), ProxyHeader(23)),
+    "v2 Unix": (
+        bytes.fromhex("0d0a0d0a000d0a515549540a20000007030004a9b87e8f"),
+        ProxyHeader(23, is_own=True),
+    ),
 }
 
 
@@ -267,7 +270,7 @@ def test_v2_mapped_address_is_given_as_ipv4() -> None:
 )
 def test_v2_without_an_address(command: int, family: int, block: bytes) -> None:
     header = v2(block, command=command, family=family)
-    assert parse(header + b"GET") == ProxyHeader(len(header))
+    assert parse(header + b"GET") == ProxyHeader(len(header), is_own=command == LOCAL)
 
 
 def test_v2_unix_socket_may_speak_of_tls() -> None:

@@ -21,6 +21,8 @@ from ajp.lb import (
 )
 from tests.unit.lb.stage import attempt, balancer, chosen, elect, put_state, refuse, state, states
 
+pytestmark = pytest.mark.usefixtures("kind_of_store")
+
 DIS, STP = Activation.DISABLED, Activation.STOPPED
 #: States in which a member can be elected.
 USABLE = [State.IDLE, State.OK, State.RECOVER, State.FORCE]

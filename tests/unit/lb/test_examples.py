@@ -6,6 +6,8 @@ from ajp.errors import Reason
 from ajp.lb import Activation, How, Member, Method, Outcome, State
 from tests.unit.lb.stage import attempt, balancer, elect, put_state, refuse, state, states, values
 
+pytestmark = pytest.mark.usefixtures("kind_of_store")
+
 
 def test_factors_1_2_3_share_six_requests_as_1_2_3() -> None:
     lb = balancer(*(Member(name=f"n{factor}", lbfactor=factor) for factor in (1, 2, 3)))

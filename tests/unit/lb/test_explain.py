@@ -1,7 +1,11 @@
 """What is said about each member, in the words an operator reads."""
 
+import pytest
+
 from ajp.lb import Activation, Extension, Member, Method, State, activations
 from tests.unit.lb.stage import balancer, elect, put_state, session, states
+
+pytestmark = pytest.mark.usefixtures("kind_of_store")
 
 
 def test_everybody_has_a_reason() -> None:

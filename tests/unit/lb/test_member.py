@@ -18,6 +18,7 @@ BY_EVENT = {
     E.GARBLED: "OK OK OK ERROR OK ERROR ERROR",
     E.FAILED: "ERROR ERROR ERROR ERROR ERROR ERROR ERROR",
     E.NO_ENDPOINT: "BUSY BUSY BUSY BUSY BUSY ERROR BUSY",
+    E.GIVEN_UP: "- - - - - - RECOVER",
     E.WAITED: "- - - - - RECOVER -",
     E.ESCALATED: "ERROR ERROR - ERROR ERROR - ERROR",
     E.UNUSED: "IDLE IDLE RECOVER FORCE BUSY - PROBE",
@@ -51,7 +52,7 @@ def test_labels_and_letters() -> None:
 
 def test_outcomes_that_leave_nothing_to_try() -> None:
     final = {outcome for outcome in Outcome if not outcome.may_move_on}
-    assert final == {Outcome.OK, Outcome.CLIENT_ERROR}
+    assert final == {Outcome.OK, Outcome.CLIENT_ERROR, Outcome.UNTRIED}
 
 
 def test_what_follows_from_a_name() -> None:

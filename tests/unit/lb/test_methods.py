@@ -8,6 +8,8 @@ import pytest
 from ajp.lb import Balancer, Member, Method, Outcome, Settings, State
 from tests.unit.lb.stage import attempt, balancer, chosen, elect, put_state, session, values
 
+pytestmark = pytest.mark.usefixtures("kind_of_store")
+
 ACCUMULATING = [method for method in Method if method.accumulates]
 FACTORS = (1, 2, 3)  # multipliers 6, 3, 2
 

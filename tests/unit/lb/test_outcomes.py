@@ -5,6 +5,8 @@ import pytest
 from ajp.lb import Balancer, Choice, Event, Outcome, State
 from tests.unit.lb.stage import attempt, balancer, elect, put_state, state, states
 
+pytestmark = pytest.mark.usefixtures("kind_of_store")
+
 #: Outcome -> the state after an attempt that began in a fine member, and errors counted.
 AFTER = {
     Outcome.OK: (State.OK, 0),
@@ -16,6 +18,7 @@ AFTER = {
     Outcome.REPLY_TIMEOUT: (State.ERROR, 1),
     Outcome.PROTOCOL_ERROR: (State.OK, 0),
     Outcome.BUSY: (State.BUSY, 0),
+    Outcome.UNTRIED: (State.IDLE, 0),
 }
 
 
@@ -36,7 +39,16 @@ def test_outcomes_of_a_lone_attempt(outcome: Outcome) -> None:
     record = lb.records[0]
     assert (state(lb, 0), record.errors, record.in_flight) == (after, errors, 0)
     assert (record.first_error, record.last_error) == ((7.0, 7.0) if errors else (0.0, 0.0))
-    assert lb.take_changes()[0][:3] == (0, State.IDLE, after)
+    changes = [change[:3] for change in lb.take_changes()]
+    assert changes == [(0, State.IDLE, after)] * (after is not State.IDLE)
+
+
+@pytest.mark.parametrize("in_state", State)
+def test_an_attempt_that_told_the_member_nothing(in_state: State) -> None:
+    lb = balancer("n1", "n2")
+    lb.end(begun(lb, in_state), Outcome.UNTRIED, 7.0)
+    assert state(lb, 0) is (State.RECOVER if in_state is State.PROBE else in_state)
+    assert lb.records[0].in_flight == 0
 
 
 @pytest.mark.parametrize("in_state", State)

@@ -6,6 +6,8 @@ from ajp.errors import Reason
 from ajp.lb import Balancer, Choice, Extension, NoMember, Outcome, Pause, Rounds, State
 from tests.unit.lb.stage import balancer, elect, put_state, session, states
 
+pytestmark = pytest.mark.usefixtures("kind_of_store")
+
 
 def story(lb: Balancer, *ids: str, outcome: Outcome | None = None, most: int = 20) -> list[str]:
     """Ask until it is over; names, `pause`, and the reason at the end."""

@@ -15,6 +15,8 @@ from tests.unit.lb.stage import (
     values,
 )
 
+pytestmark = pytest.mark.usefixtures("kind_of_store")
+
 ACCUMULATING = [method for method in Method if method.accumulates]
 HALVING = [Method.REQUEST, Method.TRAFFIC, Method.SESSIONS]
 CURRENT = [Method.BUSYNESS, Method.P2C, Method.LATENCY]

@@ -8,6 +8,9 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -34,6 +37,7 @@ import java.util.concurrent.atomic.AtomicInteger;
  * <li>/barrier?key=&amp;n=: answers when n requests are inside.
  * <li>/session: hits of this session.
  * <li>/count?key=[&amp;read][&amp;ms=]: how often this was run for the key; answers after ms.
+ * <li>/record?id=[&amp;ms=]: adds the id to the file that the property probe.record names.
  * </ul>
  */
 public final class Probe extends HttpServlet {
@@ -70,6 +74,7 @@ public final class Probe extends HttpServlet {
             case "/barrier" -> barrier(request, response);
             case "/session" -> session(request, response);
             case "/count" -> count(request, response);
+            case "/record" -> record(request, response);
             default -> response.sendError(404);
         }
     }
@@ -244,5 +249,14 @@ public final class Probe extends HttpServlet {
         int runs = has(request, "read") ? counter.get() : counter.incrementAndGet();
         pause(ms);
         text(response, 200, runs + "\n");
+    }
+
+    private static void record(HttpServletRequest request, HttpServletResponse response)
+            throws IOException {
+        String line = request.getParameter("id") + "\n";
+        Files.writeString(Path.of(System.getProperty("probe.record")), line,
+                StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+        pause(has(request, "ms") ? number(request, "ms") : 0);
+        text(response, 200, "recorded\n");
     }
 }

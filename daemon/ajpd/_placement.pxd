@@ -1,0 +1,40 @@
+"""Where a request of a balancer goes: one member after the other."""
+
+from ajpd._service cimport Target
+from ajpd.http._request cimport RequestHead
+
+
+cdef class Group:
+    """A balancer as exchanges see it."""
+
+    cdef readonly str name
+    cdef readonly object balancer   # ajp.lb.balancer.Balancer
+    cdef tuple targets              # of its members, in their order
+    cdef bytes session_cookie
+    cdef bytes session_path
+    cdef dict _sessions             # Cookie header -> session; forgotten all at once
+
+    cdef object session_of(self, RequestHead head, bytes path, object extension)
+
+
+cdef class Placement:
+    """The elections of one request, and the member that has it."""
+
+    cdef Group group
+    cdef object session
+    cdef object extension           # of the rule; None
+    cdef object choice              # of the attempt under way; None between two
+    cdef object refusal             # NoMember, when nobody was elected
+    cdef double pause               # seconds until `next` may be asked again; 0
+    cdef object _first              # choice that was made first
+    cdef object _rounds             # made when that one failed, or there was none
+
+    cdef Target first(self, double now)
+    cdef Target next(self, double now)
+    cdef Target _take(self, object choice)
+    cdef int end(
+        self, object outcome, double now, object bytes_in, object bytes_out, double first_byte
+    ) except -1
+
+
+cdef Placement placement_of(Group group, RequestHead head, bytes path, object extension)

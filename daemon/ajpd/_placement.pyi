@@ -1,0 +1,17 @@
+from collections.abc import Sequence
+from typing import final
+
+from ajp.lb.balancer import Balancer
+
+from ._service import Target
+
+@final
+class Group:
+    @property
+    def name(self) -> str: ...
+    @property
+    def balancer(self) -> Balancer: ...
+    def __init__(self, name: str, balancer: Balancer, targets: Sequence[Target]) -> None: ...
+
+@final
+class Placement: ...

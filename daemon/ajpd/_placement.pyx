@@ -1,0 +1,154 @@
+"""Where a request of a balancer goes: one member after the other.
+
+Finds the session of a request, asks the balancer, and tells it how each attempt ended, exactly
+once. Whether a request may go to another member at all is not decided here.
+
+Source: mod_jk `service` of `jk_lb_worker.c`.
+"""
+
+cimport cython
+
+from ajp._wire cimport Slice
+from ajpd._service cimport Target
+from ajpd.http._request cimport RequestHead
+
+from ajp.lb.choice import Choice, NoMember
+from ajp.lb.rounds import Rounds
+from ajp.lb.session import find_session
+
+__all__ = ["Group", "Placement"]
+
+
+cdef enum:
+    # Sessions remembered by their Cookie header, and the longest header worth its memory.
+    MOST_SESSIONS = 2048
+    LONGEST_COOKIE = 2048
+
+# Seconds; a pause of nothing would look like the end.
+cdef double LEAST_PAUSE = 0.001
+
+
+@cython.final
+cdef class Group:
+    """A balancer as exchanges see it.
+
+    Args:
+        name: of the balancer.
+        balancer: an `ajp.lb.balancer.Balancer`.
+        targets: of its members, in their order.
+    """
+
+    def __init__(self, str name, balancer, targets):
+        self.name = name
+        self.balancer = balancer
+        self.targets = tuple(targets)
+        self.session_cookie = balancer.settings.session_cookie.encode()
+        self.session_path = balancer.settings.session_path.encode()
+        self._sessions = {}
+
+    def __repr__(self):
+        return f"<Group {self.name} {self.balancer!r}>"
+
+    cdef object session_of(self, RequestHead head, bytes path, object extension):
+        """The session a request says it belongs to; None."""
+        cdef bytes cookie = self.session_cookie, parameter = self.session_path
+        cdef list cookies = []
+        cdef Py_ssize_t i
+        cdef Slice name
+        cdef bint is_usual = True
+        for i in range(head.count):
+            name = head.fields[i].name
+            if name.len == 6 and (name.ptr[0] | 0x20) == c"c" and (
+                name.ptr[:6].lower() == b"cookie"
+            ):
+                cookies.append(head.fields[i].value.ptr[: head.fields[i].value.len])
+        if extension is not None:
+            if extension.session_cookie is not None:
+                cookie, is_usual = extension.session_cookie.encode(), False
+            if extension.session_path is not None:
+                parameter, is_usual = extension.session_path.encode(), False
+        if parameter in path:
+            is_usual = False
+        elif not cookies:
+            return None
+        if not is_usual or len(cookies) != 1 or len(cookies[0]) > LONGEST_COOKIE:
+            return find_session(path, cookies, session_cookie=cookie, session_path=parameter)
+        try:
+            return self._sessions[cookies[0]]
+        except KeyError:
+            pass
+        session = find_session(b"/", cookies, session_cookie=cookie, session_path=parameter)
+        if len(self._sessions) >= MOST_SESSIONS:
+            self._sessions.clear()
+        self._sessions[cookies[0]] = session
+        return session
+
+
+cdef Placement placement_of(Group group, RequestHead head, bytes path, object extension):
+    """Begin with a request; nobody is elected yet."""
+    cdef Placement placement = Placement.__new__(Placement)
+    placement.group = group
+    placement.extension = extension
+    placement.session = group.session_of(head, path, extension)
+    return placement
+
+
+@cython.final
+@cython.freelist(32)
+cdef class Placement:
+    """The elections of one request, and the member that has it."""
+
+    def __repr__(self):
+        return f"<Placement {self.group.name} {self.choice!r}>"
+
+    cdef Target first(self, double now):
+        """The member to begin with; None when there is nobody: see `refusal` and `pause`."""
+        found = self.group.balancer.elect(
+            self.session, now, extension=self.extension, may_force=False
+        )
+        if type(found) is Choice:
+            return self._take(found)
+        return self.next(now)
+
+    cdef Target next(self, double now):
+        """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""
+        self.pause = 0.0
+        if self._rounds is None:
+            self._rounds = Rounds(
+                self.group.balancer, self.session, extension=self.extension
+            )
+            if self._first is not None:
+                self._rounds.note(self._first)
+        found = self._rounds.next(now)
+        if type(found) is Choice:
+            return self._take(found)
+        if type(found) is NoMember:
+            self.refusal = found
+        else:
+            self.pause = max(found.milliseconds / 1000.0, LEAST_PAUSE)
+        return None
+
+    cdef Target _take(self, object choice):
+        if self._first is None:
+            self._first = choice
+        self.choice = choice
+        self.group.balancer.begin(choice)
+        return self.group.targets[choice.member]
+
+    cdef int end(
+        self, object outcome, double now, object bytes_in, object bytes_out, double first_byte
+    ) except -1:
+        """Tell how the attempt ended; nothing when it was told already."""
+        choice = self.choice
+        if choice is None:
+            return 0
+        self.choice = None
+        self.group.balancer.end(
+            choice,
+            outcome,
+            now,
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+            first_byte_s=first_byte,
+        )
+        return 0

@@ -1,0 +1,229 @@
+"""Two real Tomcats behind a balancer: sessions stay, and one of the two may die at any moment."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from .balanced import NODES, BalancedDaemon, Browser, ClusteredTomcat, node_options
+from .conftest import TARGET
+from .front import Front
+from .processes import free_port
+from .rawhttp import Broken
+from .tomcat import Tomcat
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(TARGET == "apache", reason="needs a daemon of its own"),
+]
+
+CLIENTS, VISITS = 50, 10
+THREADS = 16
+#: A member that failed is tried again after a second, and maintenance looks that often.
+SOON = "worker.maintain=1"
+RECOVERS = {"recover_time": 1}
+
+
+@dataclass(slots=True)
+class Pair:
+    """Two Tomcats, what their servlets recorded, and where their daemons have their files."""
+
+    directory: Path
+    tomcats: dict[str, Tomcat]
+    record: Path
+
+    def recorded(self) -> Counter[str]:
+        """How often each id was executed, over all lives of both."""
+        return Counter(self.record.read_text().split()) if self.record.exists() else Counter()
+
+    @contextmanager
+    def daemon(self) -> Iterator[Front]:
+        """A daemon before both; a node that was killed comes back afterwards."""
+        connectors = {name: each.connectors[8192] for name, each in self.tomcats.items()}
+        directory = self.directory / f"daemon-{time.monotonic_ns()}"
+        daemon = BalancedDaemon(directory, connectors, RECOVERS, SOON)
+        front = daemon.start()
+        try:
+            yield front
+        finally:
+            daemon.stop()
+            for tomcat in self.tomcats.values():
+                if not tomcat.process.is_alive:
+                    tomcat.start()
+
+
+@contextmanager
+def running(tomcats: list[Tomcat]) -> Iterator[None]:
+    """Start one after the other: two that begin together wait long for each other's sessions."""
+    try:
+        for each in tomcats:
+            each.start()
+        yield
+    finally:
+        for each in tomcats:
+            each.stop()
+
+
+@pytest.fixture(scope="module")
+def pair(directory: Path, application: Path) -> Iterator[Pair]:
+    """nodeA and nodeB, which know nothing of each other."""
+    base = directory / "balancer"
+    base.mkdir()
+    record = base / "record"
+    tomcats = {name: Tomcat(name, base, application, node_options(name, record)) for name in NODES}
+    with running(list(tomcats.values())):
+        yield Pair(base, tomcats, record)
+
+
+def browsers(front: Front, count: int = CLIENTS) -> list[Browser]:
+    return [Browser(front.address) for _ in range(count)]
+
+
+def visit(everybody: list[Browser], times: int) -> None:
+    for _ in range(times):
+        for browser in everybody:
+            browser.visit()
+
+
+def close(everybody: list[Browser]) -> None:
+    for browser in everybody:
+        browser.close()
+
+
+def eventually(condition: Callable[[], bool], *, within: float = 15.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+def test_sessions_stay_where_they_are(pair: Pair) -> None:
+    with pair.daemon() as front:
+        everybody = browsers(front)
+        visit(everybody, VISITS)
+        close(everybody)
+    assert [browser.moves for browser in everybody] == [0] * CLIENTS
+    assert all(browser.hits == list(range(1, VISITS + 1)) for browser in everybody)
+    assert Counter(browser.nodes[0] for browser in everybody) == {"nodeA": 25, "nodeB": 25}
+
+
+def test_only_the_sessions_of_a_dead_node_move(pair: Pair) -> None:
+    """Each of them once; when the node is back they stay, and new ones go to both."""
+    with pair.daemon() as front:
+        everybody = browsers(front)
+        visit(everybody, 2)
+        pair.tomcats["nodeA"].kill()
+        visit(everybody, 3)
+        assert {browser.nodes[-1] for browser in everybody} == {"nodeB"}
+        pair.tomcats["nodeA"].start()
+        visit(everybody, 2)
+
+        def is_back() -> bool:
+            browser = Browser(front.address)
+            try:
+                return browser.visit() == "nodeA"
+            finally:
+                browser.close()
+
+        eventually(is_back)
+        visit(everybody, 3)
+        close(everybody)
+        for browser in everybody:
+            lived_at_a = browser.nodes[0] == "nodeA"
+            assert browser.moves == int(lived_at_a), browser.nodes
+            assert browser.hits == ([1, 2, *range(1, 9)] if lived_at_a else list(range(1, 11)))
+        log = front.process.output()
+    assert "member=nodeA" in log
+    assert "-> ERR" in log
+    assert log.count("member=nodeB") == log.count("member=nodeB OK/IDLE")
+
+
+@dataclass(slots=True)
+class Load:
+    """What one connection after the other came to."""
+
+    gets: Counter[int] = field(default_factory=Counter)
+    posts: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+
+def _work(number: int, front: Front, stop: threading.Event, load: Load) -> None:
+    """GET and POST in turns, without a session."""
+    browser = Browser(front.address)
+    turn = 0
+    while not stop.is_set():
+        turn += 1
+        browser.session_id = ""
+        name = f"{number}-{turn}"
+        try:
+            load.gets[browser.ask("/app/slow?ms=2").status] += 1
+            load.posts[name] = browser.ask(f"/app/record?id={name}&ms=2", "POST").status
+        except Broken as exc:
+            load.broken.append(f"{name}: {exc}")
+            browser.close()
+    browser.close()
+
+
+@pytest.mark.parametrize("victim", NODES)
+def test_a_node_dies_under_load(pair: Pair, victim: str) -> None:
+    """No GET fails; no POST is executed twice, and those that fail were on their way to it."""
+    pair.record.unlink(missing_ok=True)
+    loads, stop = [Load() for _ in range(THREADS)], threading.Event()
+    with pair.daemon() as front:
+        threads = [
+            threading.Thread(target=_work, args=(number, front, stop, load))
+            for number, load in enumerate(loads)
+        ]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: pair.recorded().total() > 300)
+        pair.tomcats[victim].kill()
+        so_far = pair.recorded().total()
+        eventually(lambda: pair.recorded().total() > so_far + 300)
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        assert f"member={victim}" in front.process.output()
+        assert not any(thread.is_alive() for thread in threads)
+    executed = pair.recorded()
+    gets = sum((load.gets for load in loads), Counter[int]())
+    assert [load.broken for load in loads if load.broken] == []
+    assert set(gets) == {200}, gets
+    assert set(executed.values()) == {1}
+    for load in loads:
+        failed = [name for name, status in load.posts.items() if status != 200]
+        assert len(failed) <= 1
+        assert all(load.posts[name] == 502 for name in failed)
+        assert all(executed[name] == 1 for name in load.posts if name not in failed)
+
+
+def test_sessions_that_are_copied_survive_their_node(directory: Path, application: Path) -> None:
+    """DeltaManager with static members: the other node goes on where the dead one was."""
+    base = directory / "replicated"
+    base.mkdir()
+    ports = (free_port(), free_port())
+    tomcats: list[Tomcat] = [
+        ClusteredTomcat(base, application, number, ports=ports, record=base / "record")
+        for number in (0, 1)
+    ]
+    connectors = {name: each.connectors[8192] for name, each in zip(NODES, tomcats, strict=True)}
+    with running(tomcats):
+        daemon = BalancedDaemon(base / "daemon", connectors, RECOVERS, SOON)
+        front = daemon.start()
+        try:
+            everybody = browsers(front, 10)
+            visit(everybody, 3)
+            assert {browser.nodes[0] for browser in everybody} == set(NODES)
+            tomcats[0].kill()
+            visit(everybody, 3)
+            close(everybody)
+        finally:
+            daemon.stop()
+    for browser in everybody:
+        assert browser.hits == [1, 2, 3, 4, 5, 6]
+        assert browser.nodes[3:] == ["nodeB"] * 3
