@@ -42,8 +42,13 @@ $(VENV)/.built: $(VENV)/.installed $(COMPILED)
 
 build: $(VENV)/.built
 
+# Only what the extra asks for: installing the package once more would compile all of it once more.
+EXTRA = import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"][sys.argv[1]], sep="\n")
+
 $(VENV)/.extra-%: $(VENV)/.installed
-	$(PIP) install -q --no-build-isolation --editable '.[daemon,test,$*]'
+	$(PY) -c '$(EXTRA)' $* > $@.txt
+	$(PIP) install -q -r $@.txt
 	@touch $@
 
 demo: build

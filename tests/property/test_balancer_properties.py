@@ -202,11 +202,14 @@ class Model:
         self, known: Known, makes_session: bool, outcome: Outcome, now: float, traffic: int
     ) -> None:
         known.in_flight -= 1
-        if outcome is Outcome.BUSY:
+        if outcome in (Outcome.BUSY, Outcome.UNTRIED):
             known.elected = max(known.elected - 1, 0)
             if self.counts(makes_session):
                 known.value = max(known.value - known.weight, 0)
-            known.state = "ERROR" if known.state == "ERROR" else "BUSY"
+            if outcome is Outcome.UNTRIED:
+                known.state = "RECOVER" if known.state == "PROBE" else known.state
+            else:
+                known.state = "ERROR" if known.state == "ERROR" else "BUSY"
             return
         if self.settings.method is Method.TRAFFIC:
             known.value += traffic * known.weight
