@@ -1,12 +1,13 @@
 """What a crowd of idle and of very slow clients costs the others: throughput with and without it.
 
-    python tests/bench/crowd.py URL [--idle 10000] [--slow 2000] [--seconds 5] [--rounds 3]
+    python tests/bench/crowd.py URL [--beside URL] [--idle 10000] [--slow 2000] [--rounds 3]
 
 Opens idle keep-alive connections (one request each, then silence) and slow ones (a request head,
 one byte every other second, again and again), all in one process beside the measured one, and runs
 `wrk` in turns: without the crowd, with it, without it … Prints requests per second of each run, the
-medians and their ratio. The daemon needs a keepalive_timeout longer than the whole run, and both
-sides enough file descriptors (ulimit -n).
+medians and their ratio. On few cores a part of what is missing is the crowd's own work: `--beside`
+sends it to another server of the same kind, to see how much. The daemon needs a keepalive_timeout
+longer than the whole run, and both sides enough file descriptors (ulimit -n).
 """
 
 import argparse
@@ -89,6 +90,7 @@ async def measure(url: str, seconds: int) -> float:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else "")
     parser.add_argument("url")
+    parser.add_argument("--beside", help="where the crowd goes instead: what it costs by itself")
     parser.add_argument("--idle", type=int, default=10_000)
     parser.add_argument("--slow", type=int, default=2_000)
     parser.add_argument("--seconds", type=int, default=5)
@@ -96,7 +98,7 @@ async def main() -> None:
     args = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    url = urlsplit(args.url)
+    url = urlsplit(args.beside or args.url)
     assert url.hostname is not None
     alone, crowded = [], []
     await measure(args.url, 2)
