@@ -44,3 +44,7 @@ cdef class Line(Timed):
     cdef int _hang_up(self) except -1
     cdef int _discard(self, Py_ssize_t size) except -1
     cdef int _tell_lost(self) except -1
+
+
+# Close a transport with a reset.
+cdef int reset_transport(object transport) except -1

@@ -24,6 +24,15 @@ cdef double LEAVING = 2.0
 cdef bytes LINGER_NOT = struct.pack("ii", 1, 0)
 
 
+cdef int reset_transport(object transport) except -1:
+    """Close now, with a reset: the other end cannot take it for an orderly end."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+    transport.abort()
+    return 0
+
+
 cdef class Line(Timed):
     """What an endpoint is without AJP."""
 
@@ -129,10 +138,10 @@ cdef class Line(Timed):
         self._rest()
         self._discard_left = 0
         if self._transport is not None:
-            sock = self._transport.get_extra_info("socket") if hard else None
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
-            self._transport.abort()
+            if hard:
+                reset_transport(self._transport)
+            else:
+                self._transport.abort()
         return 0
 
     cdef int _hang_up(self) except -1:

@@ -13,6 +13,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr
 
 from ajp._clock cimport monotonic
+from ajp._line cimport reset_transport
 from ajp._packets cimport is_token
 from ajpd._exchange cimport Exchange
 from ajpd._peer cimport peer_behind, peer_of
@@ -34,8 +35,6 @@ logger = logging.getLogger("ajpd.front")
 cdef enum:
     # Pipelined requests wait here; beyond it the client waits.
     INPUT_LIMIT = 65536
-    # Connections beyond the limit that are told so; any more are closed without a word.
-    MOST_TURNED_AWAY = 32
     EMPTY_LINES = 4  # before a request line; RFC 9112 §2.2 asks to ignore at least one
 
 cdef enum:
@@ -51,8 +50,6 @@ cdef enum:
 
 # Seconds a client may go on sending after the last answer.
 cdef double LINGER = 5.0
-# SO_LINGER on, zero seconds: closing sends RST.
-cdef bytes HARD_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"
 # Seconds between two looks at a client that may have gone.
 cdef double LOOK_SOON = 0.2
 cdef double LOOK_AGAIN = 1.0
@@ -99,7 +96,7 @@ cdef class Front(ClientSide):
         self.service.clients.add(self)
         count = self.service.connections()
         if 0 < self.service.max_connections < count:
-            if count > self.service.max_connections + MOST_TURNED_AWAY:
+            if count > self.service.most_accepted:
                 self.service.count(Reason.CONNECTION_LIMIT)
                 transport.abort()
                 return
@@ -505,11 +502,7 @@ cdef class Front(ClientSide):
         self.closing = True
         self.input = None
         self.disarm()
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, HARD_CLOSE)
-        self.transport.abort()
-        return 0
+        return reset_transport(self.transport)
 
     cdef int _lose_exchange(self, object reason, str words) except -1:
         cdef Exchange exchange = self.exchange

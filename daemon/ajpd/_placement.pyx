@@ -8,6 +8,7 @@ Source: mod_jk `service` of `jk_lb_worker.c`.
 
 cimport cython
 
+from ajp._packets cimport equals_ignoring_case
 from ajp._wire cimport Slice
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
@@ -58,9 +59,7 @@ cdef class Group:
         cdef bint is_usual = True
         for i in range(head.count):
             name = head.fields[i].name
-            if name.len == 6 and (name.ptr[0] | 0x20) == c"c" and (
-                name.ptr[:6].lower() == b"cookie"
-            ):
+            if name.len == 6 and equals_ignoring_case(name.ptr, b"cookie", 6):
                 cookies.append(head.fields[i].value.ptr[: head.fields[i].value.len])
         if extension is not None:
             if extension.session_cookie is not None:

@@ -47,6 +47,7 @@ cdef class Service:
     cdef Py_ssize_t max_header_bytes
     cdef int64_t max_body_bytes         # 0: no limit
     cdef Py_ssize_t max_connections     # 0: no limit
+    cdef readonly Py_ssize_t most_accepted  # those beyond the limit are told so; 0: no limit
     cdef object pages                   # http.pages.Pages
     cdef object forward_uri             # mode of http.uri.normalise
     cdef object trusted                 # http.forwarded.TrustedProxies, or None

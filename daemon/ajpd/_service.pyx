@@ -22,6 +22,10 @@ cdef extern from "time.h" nogil:
     long time(long* out)
 
 
+cdef enum:
+    # Connections beyond the limit that are told so; any more are closed without a word.
+    MOST_TURNED_AWAY = 32
+
 # Names under which proxies say who their client is; a client's own word for it is not passed on
 # once somebody is trusted with it.
 cdef frozenset FORWARDING = frozenset((
@@ -120,6 +124,7 @@ cdef class Service:
         self.max_header_bytes = max_header_bytes
         self.max_body_bytes = max_body_bytes
         self.max_connections = max_connections
+        self.most_accepted = max_connections + MOST_TURNED_AWAY if max_connections else 0
         self.pages = pages if pages is not None else Pages(None)
         self.forward_uri = forward_uri
         self.trusted = trusted

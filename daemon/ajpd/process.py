@@ -35,8 +35,6 @@ logger = logging.getLogger("ajpd.process")
 
 #: File descriptors for listeners, logs, certificates and what the interpreter opens.
 SPARE_DESCRIPTORS = 64
-#: Handshakes beyond the most connections: theirs are told so, as in `_front.pyx`.
-MOST_TURNED_AWAY = 32
 #: Until a connection that asyncio's loop accepted has its protocol.
 ACCEPT_TURNS = 2
 #: Seconds between two looks whether the clients are gone.
@@ -148,7 +146,6 @@ class Process:
         self._look_timer: asyncio.TimerHandle | None = None
         self._trusted = TrustedProxies(server.trusted_proxies) if server.trusted_proxies else None
         self._handshake_timeout = server.header_timeout_ms / 1000
-        self._max_connections = server.max_connections or _connections_left(config)
         self.timers = Timers(self._loop)
         configs = _containers(config)
         self.workers = {
@@ -170,7 +167,7 @@ class Process:
             send_timeout=server.send_timeout_ms / 1000,
             max_header_bytes=server.max_header_bytes,
             max_body_bytes=server.max_body_bytes,
-            max_connections=self._max_connections,
+            max_connections=server.max_connections or _connections_left(config),
             pages=Pages(server.error_pages or None),
             forward_uri=server.forward_uri,
             trusted=self._trusted,
@@ -202,8 +199,7 @@ class Process:
             lambda: contexts.current,
             self._front,
             handshake_timeout=self._handshake_timeout,
-            # A few more, to be told that there are too many.
-            most=self._max_connections and self._max_connections + MOST_TURNED_AWAY,
+            most=self.service.most_accepted,
             taken=lambda: len(self.service.clients),
             trusts=None if self._trusted is None else self._trusted.trusts,
         )

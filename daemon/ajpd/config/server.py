@@ -8,7 +8,7 @@ from typing import cast
 from ajpd.http.forwarded import TrustedProxies
 from ajpd.http.pages import Pages
 
-from .attributes import header_refusal
+from .attributes import canonical, header_refusal
 from .directives import lookup
 from .errors import Findings, Place
 from .model import ForwardedHeaders, ForwardURI, ListenAddress, ServerConfig
@@ -51,7 +51,7 @@ def build_server(
         trusted_proxies=trusted,
         forwarded_headers=cast(ForwardedHeaders, text("forwarded_headers")),
         forward_uri=cast(ForwardURI, text("forward_uri")),
-        reply_timeout_header=text("reply_timeout_header").lower().replace("_", "-"),
+        reply_timeout_header=canonical(text("reply_timeout_header")).decode(),
         error_pages=beside(document, text("error_pages")),
         shutdown_timeout_ms=number("shutdown_timeout"),
         processes=_processes(value_of(document, Scope.SERVER, "processes")),
