@@ -25,9 +25,10 @@ from ajpd.http._response cimport BY_CLOSE
 
 from ajp.errors import REASON_STATUS, LocalProtocolError, Progress, ProtocolError, Reason
 from ajp.lb.member import Outcome
+from ajp.retry import Step, leaves_hard, next_step, outcome_of
 from ajpd.http.pages import options_answer, wants_json
 from ajpd.http.uri import BadURI, normalise
-from ajpd.policy import Step, leaves_hard, next_step, outcome_of, refusal_of
+from ajpd.refusal import refusal_of
 from ajpd.report import exchange_failed, trying_again
 
 __all__ = ["Exchange"]

@@ -1,6 +1,6 @@
 """The balancers of one process: made from the configuration, maintained, and what they see logged.
 
-Who gets a request is decided in `ajp.lb`, when one may move on in `policy.py`; here is only what a
+Who gets a request is decided in `ajp.lb`, when one may move on in `ajp.retry`; here is only what a
 process has to do for them.
 """
 

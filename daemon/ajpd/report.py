@@ -3,8 +3,7 @@
 import logging
 
 from ajp.errors import Progress, Reason
-
-from .policy import CLIENT_FAULTS
+from ajp.retry import CLIENT_FAULTS
 
 __all__ = ["exchange_failed", "trying_again"]
 

@@ -1,8 +1,8 @@
 import pytest
 
-from ajp.errors import LocalProtocolError, Progress, Reason
+from ajp.errors import Progress, Reason
 from ajp.lb.member import Outcome
-from ajpd.policy import (
+from ajp.retry import (
     CLIENT_FAULTS,
     IDEMPOTENT,
     Step,
@@ -11,7 +11,6 @@ from ajpd.policy import (
     may_retry,
     next_step,
     outcome_of,
-    refusal_of,
     retry_delay,
 )
 
@@ -160,16 +159,3 @@ def test_what_a_failure_says_about_the_member(reason: Reason) -> None:
         )
     )
     assert outcome_of(Reason.FAIL_ON_STATUS, is_soft=True) is Outcome.SOFT_STATUS
-
-
-def test_what_does_not_fit_into_a_packet() -> None:
-    assert refusal_of(LocalProtocolError("no such name"), 5) == (
-        *(400, Reason.BAD_REQUEST, "no such name"),
-    )
-    large = LocalProtocolError(
-        "too large", needed=9000, limit=8192, largest=((b"cookie", 8000), (b"x", 10))
-    )
-    status, reason, detail = refusal_of(large, 5)
-    assert (status, reason) == (431, Reason.REQUEST_TOO_LARGE)
-    assert detail == "The largest are cookie (8000 bytes), x (10 bytes)."
-    assert refusal_of(large, 5000)[0] == 414

@@ -1,4 +1,4 @@
-"""What may be done about a failure: pure decisions, no I/O.
+"""What may be done about a failure: pure decisions, one law for the clients and for ajpd.
 
 A request whose head left completely may have been executed. It goes out again only where executing
 it twice means the same as once, or where the user's recovery_options ask for it.
@@ -11,8 +11,8 @@ other; without a word of the user only idempotent requests are sent again.
 from enum import Enum, auto
 from typing import Final
 
-from ajp.errors import LocalProtocolError, Progress, Reason
-from ajp.lb.member import Outcome
+from .errors import Progress, Reason
+from .lb.member import Outcome
 
 __all__ = [
     "CLIENT_FAULTS",
@@ -23,7 +23,6 @@ __all__ = [
     "may_retry",
     "next_step",
     "outcome_of",
-    "refusal_of",
     "retry_delay",
 ]
 
@@ -235,24 +234,6 @@ def retry_delay(reason: Reason, *, reused: bool, interval: float) -> float:
         interval: retry_interval in seconds.
     """
     return 0.0 if reused and reason is not Reason.CPING_TIMEOUT else interval
-
-
-def refusal_of(error: LocalProtocolError, target_size: int) -> tuple[int, Reason, str]:
-    """What a client is told whose request does not fit into a packet, or cannot be said in one.
-
-    Args:
-        error: of the encoder.
-        target_size: bytes of the request target.
-
-    Returns:
-        Status, reason, and one sentence more, maybe empty.
-    """
-    if error.needed is None or error.limit is None:
-        return 400, Reason.BAD_REQUEST, str(error)
-    if target_size > error.limit // 2:
-        return 414, Reason.REQUEST_TOO_LARGE, ""
-    largest = ", ".join(f"{name.decode('latin-1')} ({size} bytes)" for name, size in error.largest)
-    return 431, Reason.REQUEST_TOO_LARGE, f"The largest are {largest}." if largest else ""
 
 
 def leaves_hard(recovery_options: int | None) -> bool:
