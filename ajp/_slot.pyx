@@ -137,6 +137,11 @@ cdef class Slot:
             half_load(&self.at.incarnation) == self._incarnation
         )
 
+    @property
+    def generation(self):
+        """Newest generation of processes that refers to it."""
+        return load(&self.at.generation)
+
     cdef int _check_current(self) except -1:
         if not self.is_current:
             raise StatusTableError(f"slot {self.index} is no longer that of {self.name!r}")

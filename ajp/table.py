@@ -347,6 +347,10 @@ class Table(Memory):
                 self.clear_dead()
             return Column(self, self.claim(pid=pid, started=started, generation=generation))
 
+    def living(self) -> list[Process]:
+        """The processes that are there still; changes nothing, so also for who only looks."""
+        return [process for process in self.processes() if _lives(process)]
+
     def clear_process(self, pid: int) -> bool:
         """Forget what a process had in flight, now that it is dead; whether it had a column."""
         with self.guard:

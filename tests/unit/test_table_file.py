@@ -394,3 +394,12 @@ class TestLock:
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+def test_who_lives_can_be_seen_without_writing(path: Path) -> None:
+    table = create(path, columns=3)
+    table.claim_process()
+    table.claim_process(dead_process())
+    seen = Table.attach(path)
+    assert [process.pid for process in seen.living()] == [os.getpid()]
+    assert len(seen.processes()) == 2

@@ -6,13 +6,15 @@ Only reads, takes no lock, and costs the daemon nothing. What the files say and 
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple, TypedDict, TypeVar
 
 from ajp._slot import Slot
+from ajp._table import Memory
+from ajp.errors import StatusTableError
 from ajp.lb import Activation, State
 from ajp.lb.settings import multipliers
 from ajp.snapshot import Kind, ProcessState, Snapshot, Totals
-from ajp.table import Table
 from ajp.worker import WorkerSettings
 from ajpd.config.changes import Setting, changed, decode, settings_of
 from ajpd.config.model import BalancerConfig, Config, MemberConfig, WorkerConfig
@@ -88,18 +90,23 @@ def containers(config: Config) -> dict[str, WorkerConfig]:
     return {worker.name: worker for worker in (*config.workers.values(), *members)}
 
 
-def current_slots(table: Table) -> list[Slot]:
+def current_slots(table: Memory) -> list[Slot]:
     """The slots of what is served now: those that no process refers to any more are left out.
 
     While a reload is under way those of both generations count.
     """
     serving = [p.generation for p in table.processes() if p.state is ProcessState.RUNNING]
     oldest = min(serving, default=table.generation)
-    return [slot for slot in table.slots() if slot.snapshot().generation >= oldest]
+    found = []
+    for index in table.taken():
+        # Somebody may free it meanwhile.
+        with suppress(StatusTableError):
+            found.append(Slot(table, index))
+    return [slot for slot in found if slot.generation >= oldest]
 
 
 def collect(
-    table: Table,
+    table: Memory,
     config: Config | None = None,
     *,
     now: float | None = None,
@@ -129,7 +136,7 @@ def collect(
     )
 
 
-def _processes(table: Table, moment: _Moment) -> Iterable[ProcessReport]:
+def _processes(table: Memory, moment: _Moment) -> Iterable[ProcessReport]:
     prober = int(getattr(table, "prober", 0))
     for process in table.processes():
         yield ProcessReport(
@@ -145,13 +152,13 @@ def _processes(table: Table, moment: _Moment) -> Iterable[ProcessReport]:
 class _Collector:
     """Makes one report."""
 
-    def __init__(self, table: Table, config: Config | None, moment: _Moment) -> None:
+    def __init__(self, table: Memory, config: Config | None, moment: _Moment) -> None:
         self._moment = moment
         self._config = config
         self._seen = self._look(table)
         self.workers = self._workers()
 
-    def _look(self, table: Table) -> dict[Key, _Seen]:
+    def _look(self, table: Memory) -> dict[Key, _Seen]:
         """What there is, by kind, balancer and name; of two of one name the configured one."""
         addresses = {}
         if self._config is not None:
