@@ -1,7 +1,8 @@
 """One connection to a container, and the receiver of what comes back over it."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from ajp._column cimport Column
 from ajp._line cimport Line
 from ajp._packets cimport ResponseHead
 from ajp._wheel cimport Timed
@@ -40,6 +41,8 @@ cdef class Endpoint(Line):
     cdef readonly double idle_since     # end of the last request, or connected; monotonic seconds
     cdef readonly double heard_at       # that, or a later CPONG
     cdef readonly Py_ssize_t max_packet_size
+    cdef Column _column                 # where this process counts; None: nowhere
+    cdef uint32_t _slot                 # of the container there
     cdef Attempt _attempt
     cdef bytes _partial                 # start of a packet that is not whole yet
     cdef bytes _packet                  # request that waits for a CPONG

@@ -3,8 +3,10 @@ from typing import Final, Protocol, final
 
 from typing_extensions import disjoint_base
 
+from ._column import Column
 from ._line import Line
 from ._packets import ResponseHead
+from ._slot import Slot
 from ._wheel import Timed, Wheel
 from .errors import Progress, Reason
 
@@ -73,6 +75,8 @@ class Endpoint(Line, asyncio.Protocol):
         prepost_ping: float = 0.0,
         name: str = "endpoint",
         peer: str = "",
+        slot: Slot | None = None,
+        column: Column | None = None,
     ) -> None: ...
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
     def data_received(self, data: bytes) -> None: ...

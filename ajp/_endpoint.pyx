@@ -15,6 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t
 
 from ajp._clock cimport monotonic
+from ajp._column cimport Column
 from ajp._packets cimport (
     CPONG_PACKET,
     END_RESPONSE,
@@ -34,6 +35,7 @@ from ajp._packets cimport (
     remote_error,
 )
 from ajp._line cimport EP_CLOSED, EP_DEAD, EP_IDLE, EP_PINGING, EP_RESPONDING, EP_WAITING, Line
+from ajp._slot cimport Slot
 from ajp._wheel cimport Timed, Wheel
 from ajp._wire cimport E_EMPTY, E_TRAILING, E_TYPE, Reader, fail, reader_init
 
@@ -154,6 +156,8 @@ cdef class Endpoint(Line):
         prepost_ping: the same before a later request, when nothing was heard for over a second.
         name: what to call it in logs.
         peer: address of the container, without port.
+        slot: of the container in a status table.
+        column: of this process there; both or none.
     """
 
     def __init__(
@@ -168,11 +172,16 @@ cdef class Endpoint(Line):
         double prepost_ping=0.0,
         name="endpoint",
         peer="",
+        Slot slot=None,
+        Column column=None,
     ):
         self.state = EP_CLOSED
         self.max_packet_size = max_packet_size
         self.name = name
         self.peer = peer
+        if slot is not None and column is not None:
+            self._slot = slot.index
+            self._column = column
         self.left = 0
         self._owner = owner
         self._wheel = wheel
@@ -189,6 +198,8 @@ cdef class Endpoint(Line):
     def connection_made(self, transport):
         """Connected: the endpoint is idle."""
         self._attach(transport)
+        if self._column is not None:
+            self._column.connect(self._slot)
         self.state = EP_IDLE
         self.idle_since = self.heard_at = monotonic()
 
@@ -201,6 +212,8 @@ cdef class Endpoint(Line):
 
     def connection_lost(self, error):
         """The connection is gone: the one place that forgets an endpoint."""
+        if self._column is not None:
+            self._column.disconnect(self._slot)
         if self._attempt is not None:
             error = connection_gone(self.name, error, progress=self._progress())
             self._fail(error.reason, error)

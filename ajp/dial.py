@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from .errors import ConnectFailed, ConnectTimeout, EndpointError, Reason
 
-__all__ = ["UNIX_PREFIX", "Address", "Dialer", "Resolver"]
+__all__ = ["UNIX_PREFIX", "Address", "Dialer", "Resolver", "address_text"]
 
 logger = logging.getLogger("ajp.worker")
 
@@ -37,6 +37,13 @@ UNIX_PAUSE: Final = 0.02
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 _FAMILIES: Final = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
+
+
+def address_text(host: str, port: int) -> str:
+    """Host and port as one would type them; of a Unix socket, its path behind ``unix:``."""
+    if host.startswith(UNIX_PREFIX):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

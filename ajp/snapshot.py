@@ -128,6 +128,7 @@ class Kind(IntEnum):
     WORKER = 1  #: a container, whoever sends to it
     MEMBER = 2  #: a container as one balancer sees it
     BALANCER = 3  #: a balancer
+    FRONT = 4  #: what clients ask for, whoever answers
 
 
 class ProcessState(IntEnum):
@@ -145,6 +146,7 @@ FIELDS: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.WORKER: frozenset({"host", *NUMBERS[3:15]}),
     Kind.MEMBER: frozenset({*NUMBERS[:3], "route", "domain", "redirect"}),
     Kind.BALANCER: frozenset({"retries", "retry_interval_ms", *NUMBERS[15:]}),
+    Kind.FRONT: frozenset(),
 }
 
 

@@ -29,7 +29,7 @@ from ._table import Memory, format_memory, table_bytes
 from .errors import StatusTableError, TableFull
 from .snapshot import Kind, Process
 
-__all__ = ["LOCK_TIMEOUT_S", "Table"]
+__all__ = ["LOCK_TIMEOUT_S", "Table", "private_memory"]
 
 #: Longest wait for the control lock. Its holders change a few words; longer means that one hangs.
 LOCK_TIMEOUT_S: Final = 5.0
@@ -366,6 +366,19 @@ class Table(Memory):
             for process in dead:
                 self.clear_column(process.column)
         return dead
+
+
+def private_memory(*, slots: int, columns: int) -> Memory:
+    """A table without a file, for this process and those it forks; empty.
+
+    Args:
+        slots: room for workers, members and balancers.
+        columns: room for processes.
+    """
+    # Pages of zeros: what is never touched takes no room.
+    memory = mmap.mmap(-1, table_bytes(slots=slots, columns=columns))
+    format_memory(memory, slots=slots, columns=columns, now_ns=time.time_ns(), boot_id=_boot_id())
+    return Memory(memory, threading.RLock(), time.time_ns)
 
 
 def _lock(path: Path, owner: int | None, timeout_s: float) -> _Lock:

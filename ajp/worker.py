@@ -14,9 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ._column import Column
 from ._endpoint import Attempt, Endpoint
+from ._slot import Slot
 from ._wheel import Timed
-from .dial import UNIX_PREFIX, Dialer
+from .dial import Dialer, address_text
 from .errors import (
     ConnectTimeout,
     EndpointClosed,
@@ -51,7 +53,7 @@ class WorkerSettings:
         pool_min_size: idle connections that are kept however old they are.
         pool_timeout: how long a connection may be idle; 0 for ever.
         acquire_timeout: how long a request may wait for a connection; 0 not at all.
-        busy_limit: most requests of this process at a time, waiting ones included; 0 for any.
+        busy_limit: most requests at a time, waiting ones included; 0 for any. See `Worker`.
         connect_timeout: for a connection to be made; 0 as long as the system tries.
         connect_ping: for the CPONG asked of a new connection; 0: none is asked.
         prepost_ping: the same before a request on a connection that was idle over a second.
@@ -90,9 +92,7 @@ class WorkerSettings:
     @property
     def address(self) -> str:
         """Host and port as one would type them."""
-        if self.host.startswith(UNIX_PREFIX):
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return address_text(self.host, self.port)
 
 
 class _Alarm(Timed):
@@ -112,11 +112,24 @@ class Worker:
         name: what logs call it.
         settings: address, sizes, times.
         timers: of the running loop; shared by all workers of a process.
+        slot: of the container in a status table. busy_limit is for all its processes then, as
+            far as each counts a request as in flight before it asks for an endpoint.
+        column: of this process in that table; connections are counted there.
     """
 
-    def __init__(self, name: str, settings: WorkerSettings, timers: Timers) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: WorkerSettings,
+        timers: Timers,
+        *,
+        slot: Slot | None = None,
+        column: Column | None = None,
+    ) -> None:
         self.name = name
         self.settings = settings
+        self._slot = slot
+        self._column = column
         self._timers = timers
         self._loop = asyncio.get_running_loop()
         self._pool: Pool[Endpoint, Attempt] = Pool(
@@ -168,7 +181,7 @@ class Worker:
             self._refuse(attempt, Reason.SHUTDOWN, PoolClosed(f"worker {self.name} is closed"))
             return
         pool, timeout, limit = self._pool, self.settings.acquire_timeout, self.settings.busy_limit
-        if 0 < limit <= pool.busy + pool.waiting:
+        if 0 < limit < self._in_progress():
             error = PoolError(f"worker {self.name}: {limit} requests are in progress (busy_limit)")
             self._refuse(attempt, Reason.BUSY_LIMIT, error)
             return
@@ -189,6 +202,12 @@ class Worker:
             self._refuse(attempt, Reason.POOL_EXHAUSTED, self._exhausted())
             return
         self._watch_queue()
+
+    def _in_progress(self) -> int:
+        """Requests that this container has or waits for, the one that just comes included."""
+        if self._slot is None:
+            return self._pool.busy + self._pool.waiting + 1
+        return self._slot.in_flight
 
     def cancel(self, attempt: Attempt) -> bool:
         """Take an attempt that still waits out of the queue; whether it waited."""
@@ -365,4 +384,6 @@ class Worker:
             prepost_ping=settings.prepost_ping,
             name=f"{self.name} {settings.address}",
             peer=peer,
+            slot=self._slot,
+            column=self._column,
         )

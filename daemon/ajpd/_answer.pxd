@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ajp._packets cimport ResponseHead
-from ajpd._service cimport ClientSide
+from ajpd._service cimport ClientSide, Service
 from ajpd.http._response cimport ResponsePlan
 
 
@@ -22,6 +22,10 @@ cdef class Answer:
     cdef int begin(self, ResponseHead head, bytes date_line, bytes more) except -1
     cdef Py_ssize_t add(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int write(self, bint last) except -1
+    cdef int write_page(
+        self, Service service, int status, str reason, str detail, bint json
+    ) except -1
+    cdef int write_options(self, Service service) except -1
     cdef int drop(self) except -1
     cdef bint waits(self) noexcept
     cdef bint lacks(self) noexcept

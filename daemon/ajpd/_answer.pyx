@@ -11,7 +11,10 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from ajp._packets cimport ResponseHead
+from ajpd._service cimport Service
 from ajpd.http._response cimport BY_CHUNKS, BY_LENGTH, NO_BODY, response_head
+
+from ajpd.http.pages import options_answer
 
 __all__ = ["Answer"]
 
@@ -88,6 +91,34 @@ cdef class Answer:
             self.client.write(b"".join(parts))
         else:
             self.client.transport.writelines(parts)
+        return 0
+
+    cdef int write_page(
+        self, Service service, int status, str reason, str detail, bint json
+    ) except -1:
+        """Write a whole answer of our own."""
+        self.begun = True
+        self.client.write(
+            service.pages.page(
+                status,
+                reason,
+                date_line=service.date_line(),
+                keep_alive=self.plan.keep_alive,
+                minor=self.plan.minor,
+                head_request=self.plan.head_request,
+                detail=detail,
+                json=json,
+            )
+        )
+        return 0
+
+    cdef int write_options(self, Service service) except -1:
+        """Write what OPTIONS * is answered with."""
+        self.client.write(
+            options_answer(
+                service.date_line(), keep_alive=self.plan.keep_alive, minor=self.plan.minor
+            )
+        )
         return 0
 
     cdef int drop(self) except -1:

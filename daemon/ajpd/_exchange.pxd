@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 from ajp._endpoint cimport Attempt, Endpoint
 from ajp._packets cimport ResponseHead
+from ajpd._account cimport Account
 from ajpd._answer cimport Answer
 from ajpd._peer cimport Peer
 from ajpd._placement cimport Placement
@@ -32,16 +33,12 @@ cdef class Exchange(Attempt):
     cdef object fail_on_status      # statuses that are failures, soft ones negative; None
     cdef bint replacing             # this answer gets a page of ours
     # attempts
-    cdef int attempts
-    cdef int attempts_here          # of these on the present container
-    cdef int stale                  # of these over a pooled connection that was dead already
+    cdef Account account
     cdef bint ready                 # to begin, with the first of the body if there is one
     cdef bint waiting               # for an endpoint
     cdef bint resting               # until the next attempt
     cdef object failure             # (reason, progress, error) to rest after
     cdef bint reused                # the last attempt went over a connection that had worked
-    cdef double started             # when it was sent
-    cdef double first_byte          # seconds from then to the response; negative: none yet
     # request body
     cdef Upload upload              # None when there is none
     cdef bint body_complete         # all of it came from the client
@@ -66,14 +63,16 @@ cdef class Exchange(Attempt):
     cdef int _answer_options(self) except -1
     cdef int _bad_body(self) except -1
     cdef int _cut(self, int status, object reason, str words, str detail) except -1
-    cdef int _abandon(self) except -1
+    cdef int _abandon(self, object reason) except -1
     cdef object _learned(self)
     cdef int _try(self) except -1
     cdef bint _again(self, object reason, object progress, object error, object outcome) except -1
     cdef int _rest(self, double seconds) except -1
     cdef bint _move_on(self, object reason, object progress, object error) except -1
     cdef int _nobody(self) except -1
-    cdef int _tell(self, object outcome) except -1
+    cdef int _tell(self, object outcome, object reason) except -1
+    cdef int _count(self, object reason, bint counts) except -1
+    cdef int _close(self) except -1
     cdef bint _rest_is_too_much(self) noexcept
     cdef int _fail_on_status(self, int status) except -1
     cdef int _refuse_with(self, int status, object reason, str detail, object progress, object error) except -1

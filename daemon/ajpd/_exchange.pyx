@@ -26,7 +26,7 @@ from ajpd.http._response cimport BY_CLOSE
 from ajp.errors import REASON_STATUS, LocalProtocolError, Progress, ProtocolError, Reason
 from ajp.lb.member import Outcome
 from ajp.retry import Step, leaves_hard, next_step, outcome_of
-from ajpd.http.pages import options_answer, wants_json
+from ajpd.http.pages import wants_json
 from ajpd.http.uri import BadURI, normalise
 from ajpd.refusal import refusal_of
 from ajpd.report import exchange_failed, trying_again
@@ -48,7 +48,7 @@ cdef class Exchange(Attempt):
     def __repr__(self):
         method = (self.method or b"?").decode("latin-1")
         path = (self.path or b"?").decode("latin-1")
-        return f"<Exchange {method} {path} attempts={self.attempts}>"
+        return f"<Exchange {method} {path} {self.account!r}>"
 
     # --- the client's side ------------------------------------------------------------------------
 
@@ -57,6 +57,7 @@ cdef class Exchange(Attempt):
 
         `feed` and `go` follow.
         """
+        self.account = self.service.account()
         self.answer = Answer.__new__(Answer)
         self.answer.client = self.client
         self.method = PyBytes_FromStringAndSize(<const char*>head.method.ptr, head.method.len)
@@ -103,7 +104,8 @@ cdef class Exchange(Attempt):
         target = self.service.targets[self.mount.worker]
         if type(target) is Group:
             self.placement = placement_of(target, head, self.forward, self.mount.extension)
-            target = self.placement.first(monotonic())
+            self.account.enter(self.placement.group.slot)
+            target = self.placement.first(self.account.began)
             if target is None:
                 return self._nobody()
         else:
@@ -131,7 +133,7 @@ cdef class Exchange(Attempt):
                 attributes,
             )
         except LocalProtocolError as wrong:
-            self._tell(Outcome.UNTRIED)
+            self._tell(Outcome.UNTRIED, None)
             status, reason, detail = refusal_of(wrong, head.target.len)
             return self._refuse(status, reason, detail)
         self.ready = True
@@ -140,13 +142,7 @@ cdef class Exchange(Attempt):
     cdef int _answer_options(self) except -1:
         """OPTIONS * asks about this server, not about an application."""
         self.answered = True
-        self.client.write(
-            options_answer(
-                self.service.date_line(),
-                keep_alive=self.answer.plan.keep_alive,
-                minor=self.answer.plan.minor,
-            )
-        )
+        self.answer.write_options(self.service)
         return self._finish(self.answer.plan.keep_alive)
 
     cdef Py_ssize_t feed(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1:
@@ -174,11 +170,12 @@ cdef class Exchange(Attempt):
 
     cdef int _cut(self, int status, object reason, str words, str detail) except -1:
         """The client's fault ends the exchange: by a page, or by breaking what has begun."""
-        self._abandon()
+        self._abandon(reason)
         if not self.answer.begun:
             return self._refuse(status, reason, detail)
         self.answered = True
         self._log(reason, None, words)
+        self._close()
         return self.client.exchange_broken(False)
 
     cdef int go(self) except -1:
@@ -211,14 +208,14 @@ cdef class Exchange(Attempt):
             if self.answer.is_whole() and self.body_complete and self.allowance == 0:
                 # It got what it came for; END_RESPONSE is still to come and says whether the
                 # endpoint may be used again.
-                self._tell(SERVED)
+                self._tell(SERVED, None)
                 self.service.wheel.arm(self, monotonic() + END_WAITS)
-                return 0
-            self._tell(self._learned())
+                return self._close()
+            self._tell(self._learned(), reason)
             self.endpoint.leave(leaves_hard(self.target.recovery_options))
-        self._abandon()
+        self._abandon(reason)
         self._log(reason, None, words)
-        return 0
+        return self._close()
 
     cdef int client_late(self) except -1:
         """The client did not send its body in time."""
@@ -233,9 +230,9 @@ cdef class Exchange(Attempt):
             return 0
         return self.endpoint.pause_reading() if paused else self.endpoint.resume_reading()
 
-    cdef int _abandon(self) except -1:
+    cdef int _abandon(self, object reason) except -1:
         """Give the attempt up, wherever it is."""
-        self._tell(self._learned())
+        self._tell(self._learned(), reason)
         self.disarm()
         self.resting = False
         if self.endpoint is not None:
@@ -255,11 +252,9 @@ cdef class Exchange(Attempt):
     # --- attempts ---------------------------------------------------------------------------------
 
     cdef int _try(self) except -1:
-        self.attempts += 1
-        self.attempts_here += 1
+        self.account.begin_attempt(self.target.slot)
         self.ready = self.resting = False
         self.waiting = True
-        self.first_byte = -1.0
         self.bytes_in = self.bytes_out = 0
         self.target.worker.acquire(self)
 
@@ -275,8 +270,7 @@ cdef class Exchange(Attempt):
             body = self.upload.take_packet(self.target.max_packet_size - 6)
             left -= PyBytes_GET_SIZE(body) - 6
             packet += body
-        if self.placement is not None:
-            self.started = monotonic()
+        self.account.sent = monotonic()
         endpoint.start(self, packet, left, with_body)
         self.reused = endpoint.reused
         if self.client.write_paused:
@@ -289,15 +283,16 @@ cdef class Exchange(Attempt):
         if self.answered:
             return
         if self.reused and progress == NOTHING_SENT:
-            self.stale += 1
+            self.account.stale += 1
         if self.answer.begun:
             self.answered = True
-            self._tell(outcome_of(reason))
+            self._tell(outcome_of(reason), reason)
             if self.upload is not None:
                 self.upload.drop()
             self._log(reason, progress, error)
             # Without the last chunk or all of its length a close shows; by close alone it does not.
             self.answer.write(False)
+            self._close()
             self.client.exchange_broken(self.answer.plan.framing != BY_CLOSE)
             return
         is_soft = -self.answer.status in self.fail_on_status if self.fail_on_status else False
@@ -314,14 +309,16 @@ cdef class Exchange(Attempt):
             is_replayable=self.upload is None or self.upload.given is not None,
             recovery_options=self.target.recovery_options,
             # A pooled connection that turned out to be dead was no attempt at anything.
-            attempts=self.attempts_here - self.stale,
+            attempts=self.account.attempts_here - self.account.stale,
             limit=self.target.retries,
             reused=self.reused,
             interval=self.target.retry_interval,
             has_others=self.placement is not None,
         )
-        if step is not Step.AGAIN:
-            self._tell(outcome)
+        if step is Step.AGAIN:
+            self._count(reason, True)
+        else:
+            self._tell(outcome, reason)
         if step is Step.GIVE_UP:
             return False
         trying_again(
@@ -352,8 +349,8 @@ cdef class Exchange(Attempt):
         cdef const uint8_t* p
         cdef RequestHead head = self.service.head
         cdef Target target = self.placement.next(monotonic())
-        self.stale = 0
-        self.attempts_here = 0
+        self.account.stale = 0
+        self.account.attempts_here = 0
         if target is None:
             if self.placement.pause > 0:
                 self.failure = (reason, progress, error)
@@ -380,12 +377,27 @@ cdef class Exchange(Attempt):
             REASON_STATUS[refusal.reason], refusal.reason, "", NOTHING_SENT, refusal.why
         )
 
-    cdef int _tell(self, object outcome) except -1:
-        """Tell the balancer how the attempt ended, if there is one of either."""
+    cdef int _count(self, object reason, bint counts) except -1:
+        """Count the end of the attempt, if there is one."""
+        self.account.end_attempt(
+            self.target.name, self.answer.status, reason, self.bytes_in, self.bytes_out, counts
+        )
+        return 0
+
+    cdef int _tell(self, object outcome, object reason) except -1:
+        """Count the end of the attempt, and tell the balancer, as far as there is either."""
+        cdef bint counts = outcome is not Outcome.UNTRIED and outcome is not Outcome.BUSY
+        if self.target is not None:
+            self._count(reason, counts)
         if self.placement is not None and self.placement.choice is not None:
-            self.placement.end(outcome, monotonic(), self.bytes_in, self.bytes_out, self.first_byte)
+            self.placement.end(outcome, self.account, counts)
             if outcome is not SERVED:
                 self.service.note_changes(self.placement.group)
+        return 0
+
+    cdef int _close(self) except -1:
+        """Count the exchange, which has ended."""
+        self.account.end(self.answer.status)
         return 0
 
     # --- the container's side ---------------------------------------------------------------------
@@ -400,8 +412,8 @@ cdef class Exchange(Attempt):
             self._fail_on_status(head.status)
             return
         self.head_bytes = None
+        self.account.answered = monotonic()
         if self.placement is not None:
-            self.first_byte = monotonic() - self.started
             if self.placement.choice.set_cookie is not None:
                 more = b"Set-Cookie: %s%s\r\n" % (
                     self.placement.choice.set_cookie, b";Secure" if self.peer.is_ssl else b""
@@ -419,8 +431,8 @@ cdef class Exchange(Attempt):
         try:
             self.answer.begin(head, self.service.date_line(), more)
         except ProtocolError as wrong:
-            self._tell(Outcome.PROTOCOL_ERROR)
-            self._abandon()
+            self._tell(Outcome.PROTOCOL_ERROR, Reason.PROTOCOL_ERROR)
+            self._abandon(None)
             self._refuse_with(502, Reason.PROTOCOL_ERROR, "", Progress.RESPONSE_STARTED, wrong)
 
     cdef int _fail_on_status(self, int status) except -1:
@@ -491,7 +503,7 @@ cdef class Exchange(Attempt):
 
     cpdef on_end(self):
         """The response is complete, if it is as long as it said."""
-        self._tell(SERVED)
+        self._tell(SERVED, None)
         self.disarm()
         if self.answered:
             return
@@ -515,6 +527,7 @@ cdef class Exchange(Attempt):
             )
             if not self.answer.mend():
                 self.answer.write(False)
+                self._close()
                 self.client.exchange_broken(True)
                 return
         self.answer.write(True)
@@ -555,19 +568,8 @@ cdef class Exchange(Attempt):
                 reusable = False
             self.upload.drop()
         self.answered = True
-        self.answer.begun = True
-        self.client.write(
-            self.service.pages.page(
-                status,
-                reason,
-                date_line=self.service.date_line(),
-                keep_alive=reusable,
-                minor=self.answer.plan.minor,
-                head_request=self.answer.plan.head_request,
-                detail=detail,
-                json=self.wants_json,
-            )
-        )
+        self.answer.plan.keep_alive = reusable
+        self.answer.write_page(self.service, status, reason, detail, self.wants_json)
         return self._finish(reusable)
 
     cdef bint _rest_is_too_much(self) noexcept:
@@ -582,10 +584,12 @@ cdef class Exchange(Attempt):
             self.upload.drop()
             if not self.body_complete:
                 self.client.want_body(True)
+        self._close()
         return self.client.exchange_done(reusable)
 
     cdef int _log(self, object reason, object progress, object error) except -1:
         """Count an exchange that did not go well, and write its line."""
+        self.account.reason = reason
         self.service.count(reason)
         exchange_failed(
             self.method,
@@ -595,7 +599,7 @@ cdef class Exchange(Attempt):
             status=self.answer.status,
             reason=reason,
             progress=progress,
-            attempts=self.attempts,
+            attempts=self.account.attempts,
             error=error,
         )
         return 0

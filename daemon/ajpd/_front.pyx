@@ -94,10 +94,11 @@ cdef class Front(ClientSide):
             self._introduced(self._header)
             self._header = None
         self.service.clients.add(self)
+        self.service.count_client(1)
         count = self.service.connections()
         if 0 < self.service.max_connections < count:
             if count > self.service.most_accepted:
-                self.service.count(Reason.CONNECTION_LIMIT)
+                self.service.count_refusal(Reason.CONNECTION_LIMIT, 0)
                 transport.abort()
                 return
             self._refuse(
@@ -153,6 +154,7 @@ cdef class Front(ClientSide):
         """The connection is gone."""
         self._lose_exchange(Reason.CLIENT_ABORT, "the client closed the connection")
         self.disarm()
+        self.service.count_client(-1)
         self.service.clients.discard(self)
         if self.service.draining and not self.service.clients:
             if self.service.on_drained is not None:
@@ -456,7 +458,7 @@ cdef class Front(ClientSide):
         logger.info(
             "client=%s status=%d reason=%s error=%s", self._client(), status, reason, problem
         )
-        self.service.count(reason)
+        self.service.count_refusal(reason, status)
         self.write(
             self.service.pages.page(
                 status,

@@ -1,5 +1,8 @@
 """Where a request of a balancer goes: one member after the other."""
 
+from libc.stdint cimport uint32_t
+
+from ajpd._account cimport Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
@@ -10,6 +13,8 @@ cdef class Group:
     cdef readonly str name
     cdef readonly object balancer   # ajp.lb.balancer.Balancer
     cdef tuple targets              # of its members, in their order
+    cdef uint32_t slot              # in the status table; NO_SLOT: none
+    cdef list slots                 # of its members; None
     cdef bytes session_cookie
     cdef bytes session_path
     cdef dict _sessions             # Cookie header -> session; forgotten all at once
@@ -32,9 +37,8 @@ cdef class Placement:
     cdef Target first(self, double now)
     cdef Target next(self, double now)
     cdef Target _take(self, object choice)
-    cdef int end(
-        self, object outcome, double now, object bytes_in, object bytes_out, double first_byte
-    ) except -1
+    # The account has ended the attempt; `counts` as it was told.
+    cdef int end(self, object outcome, Account account, bint counts) except -1
 
 
 cdef Placement placement_of(Group group, RequestHead head, bytes path, object extension)

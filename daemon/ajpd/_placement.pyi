@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import final
 
+from ajp._slot import Slot
 from ajp.lb.balancer import Balancer
 
 from ._service import Target
@@ -11,7 +12,15 @@ class Group:
     def name(self) -> str: ...
     @property
     def balancer(self) -> Balancer: ...
-    def __init__(self, name: str, balancer: Balancer, targets: Sequence[Target]) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        balancer: Balancer,
+        targets: Sequence[Target],
+        *,
+        slot: Slot | None = None,
+        slots: Sequence[Slot] = (),
+    ) -> None: ...
 
 @final
 class Placement: ...

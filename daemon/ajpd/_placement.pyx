@@ -9,7 +9,9 @@ Source: mod_jk `service` of `jk_lb_worker.c`.
 cimport cython
 
 from ajp._packets cimport equals_ignoring_case
+from ajp._slot cimport Slot
 from ajp._wire cimport Slice
+from ajpd._account cimport NO_SLOT, Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
@@ -37,10 +39,14 @@ cdef class Group:
         name: of the balancer.
         balancer: an `ajp.lb.balancer.Balancer`.
         targets: of its members, in their order.
+        slot: of the balancer in the status table.
+        slots: of its members.
     """
 
-    def __init__(self, str name, balancer, targets):
+    def __init__(self, str name, balancer, targets, *, Slot slot=None, slots=()):
         self.name = name
+        self.slot = NO_SLOT if slot is None else slot.index
+        self.slots = [each.index for each in slots] or None
         self.balancer = balancer
         self.targets = tuple(targets)
         self.session_cookie = balancer.settings.session_cookie.encode()
@@ -134,9 +140,7 @@ cdef class Placement:
         self.group.balancer.begin(choice)
         return self.group.targets[choice.member]
 
-    cdef int end(
-        self, object outcome, double now, object bytes_in, object bytes_out, double first_byte
-    ) except -1:
+    cdef int end(self, object outcome, Account account, bint counts) except -1:
         """Tell how the attempt ended; nothing when it was told already."""
         choice = self.choice
         if choice is None:
@@ -145,9 +149,11 @@ cdef class Placement:
         self.group.balancer.end(
             choice,
             outcome,
-            now,
-            bytes_in=bytes_in,
-            bytes_out=bytes_out,
-            first_byte_s=first_byte,
+            account.last.now,
+            bytes_in=account.last.bytes_in,
+            bytes_out=account.last.bytes_out,
+            first_byte_s=account.last.first_byte_us / 1e6,
         )
+        if counts and self.group.slots is not None:
+            account.count_member(self.group.slots[choice.member])
         return 0

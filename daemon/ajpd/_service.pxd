@@ -1,8 +1,10 @@
 """What exchanges share, and what they need of the connection their client is on."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
+from ajp._column cimport Column
 from ajp._wheel cimport Timed, Wheel
+from ajpd._account cimport Account
 from ajpd._peer cimport Peer
 from ajpd.http._request cimport RequestHead
 
@@ -24,6 +26,7 @@ cdef class Target:
     cdef double retry_interval          # seconds
     cdef object recovery_options        # int, or None when nobody said
     cdef object fail_on_status          # tuple of statuses, soft ones negative; None
+    cdef readonly uint32_t slot         # of the container in the status table; NO_SLOT: none
 
 
 cdef class Service:
@@ -36,6 +39,8 @@ cdef class Service:
     cdef readonly int64_t requests      # begun
     cdef readonly dict reasons          # reason -> exchanges and refusals that ended with it
     cdef public object handshakes       # how many connections are not clients yet; None for none
+    cdef Column column                  # where this process counts; None: nowhere
+    cdef uint32_t front                 # slot of all that clients ask for
     cdef object on_changes              # told of a group whose members may have changed; or None
     cdef object match                   # path bytes -> Mount or None
     cdef dict targets                   # worker name -> Target
@@ -62,6 +67,10 @@ cdef class Service:
 
     cdef bytes date_line(self)
     cdef int count(self, object reason) except -1
+    # a request that never became an exchange
+    cdef int count_refusal(self, object reason, int status) except -1
+    cdef int count_client(self, int by) except -1
+    cdef Account account(self)
     cdef Py_ssize_t connections(self) except -1
     cdef int note_changes(self, object group) except -1
     cdef bint trusts(self, Peer peer, bint is_unix) except -1

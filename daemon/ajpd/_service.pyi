@@ -4,7 +4,9 @@ from typing import Any, Protocol
 
 from typing_extensions import disjoint_base
 
+from ajp._column import Column
 from ajp._endpoint import Attempt
+from ajp._slot import Slot
 from ajp._wheel import Timed, Wheel
 from ajp.errors import Reason
 from ajp.lb.settings import Extension
@@ -36,6 +38,8 @@ class Target:
     def worker(self) -> _Worker: ...
     @property
     def name(self) -> str: ...
+    @property
+    def slot(self) -> int: ...
     def __init__(
         self,
         name: str,
@@ -48,6 +52,7 @@ class Target:
         recovery_options: int | None = None,
         fail_on_status: Iterable[int] = (),
         replay_buffer: int = 0,
+        slot: Slot | None = None,
     ) -> None: ...
 
 @disjoint_base
@@ -87,6 +92,8 @@ class Service:
         describe_tls: Callable[[SSLObject], ClientTLS] | None = None,
         reply_timeout_header: bytes | None = None,
         attributes: Iterable[AttributeRule] = (),
+        column: Column | None = None,
+        front: Slot | None = None,
         on_changes: Callable[[Any], None] | None = None,
     ) -> None: ...
 

@@ -4,14 +4,19 @@ Settings, scratch space and counters of one process; a worker as an exchange see
 client connection that an exchange talks to. Whose word counts is decided here, and nothing else.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
+from ajp._clock cimport monotonic
+from ajp._column cimport Column, Finished
+from ajp._slot cimport Slot
 from ajp._wheel cimport Timed, Wheel
+from ajpd._account cimport NO_SLOT, Account
 from ajpd._peer cimport Peer, forwarded_peer
 from ajpd.http._request cimport RequestHead
 
 from email.utils import formatdate
 
+from ajp.snapshot import REASON_NUMBERS
 from ajpd.config.attributes import spoofable
 from ajpd.http.pages import Pages
 
@@ -58,6 +63,7 @@ cdef class Target:
         recovery_options=None,
         fail_on_status=(),
         replay_buffer=0,
+        Slot slot=None,
     ):
         self.name = name
         self.worker = worker
@@ -69,6 +75,7 @@ cdef class Target:
         self.retry_interval = retry_interval
         self.recovery_options = recovery_options
         self.fail_on_status = tuple(fail_on_status) or None
+        self.slot = NO_SLOT if slot is None else slot.index
 
 
 cdef class Service:
@@ -89,6 +96,8 @@ cdef class Service:
         describe_tls: turns a TLS session into a `tls.ClientTLS`.
         reply_timeout_header: in which trusted proxies say reply_timeout; lower case, or None.
         attributes: `AttributeRule` values.
+        column: where this process counts; None: nowhere.
+        front: slot of all that clients ask for; goes with the column.
         on_changes: told of a `Group` whose members may be in another state than before.
     """
 
@@ -112,6 +121,8 @@ cdef class Service:
         describe_tls=None,
         reply_timeout_header=None,
         attributes=(),
+        Column column=None,
+        Slot front=None,
         on_changes=None,
     ):
         self.wheel = wheel
@@ -129,6 +140,8 @@ cdef class Service:
         self.forward_uri = forward_uri
         self.trusted = trusted
         self.on_changes = on_changes
+        self.column = column
+        self.front = NO_SLOT if front is None else front.index
         self.forwarded_headers = forwarded_headers
         self.describe_tls = describe_tls
         self.attributes = tuple(attributes)
@@ -159,6 +172,36 @@ cdef class Service:
         """One exchange or refusal more ended with this reason."""
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         return 0
+
+    cdef int count_refusal(self, object reason, int status) except -1:
+        """One request less that becomes an exchange."""
+        cdef Finished done
+        self.count(reason)
+        if self.column is not None:
+            done.duration_us = done.bytes_in = done.bytes_out = 0
+            done.first_byte_us = -1
+            done.status = <uint32_t>status
+            done.reason = <uint32_t>REASON_NUMBERS[reason]
+            done.now = monotonic()
+            self.column.finish(self.front, &done)
+        return 0
+
+    cdef int count_client(self, int by) except -1:
+        """A client came, 1, or went, -1."""
+        if self.column is not None:
+            if by > 0:
+                self.column.connect(self.front)
+            else:
+                self.column.disconnect(self.front)
+        return 0
+
+    cdef Account account(self):
+        """Begin to count an exchange."""
+        cdef Account account = Account.__new__(Account)
+        account.column = self.column
+        account.front = self.front
+        account.begin()
+        return account
 
     cdef Py_ssize_t connections(self) except -1:
         """Connections of clients, those in a handshake among them."""

@@ -14,6 +14,7 @@ from ajp.lb.member import State
 from ._placement import Group
 from ._service import Target
 from .config.model import BalancerConfig
+from .ledger import Ledger
 
 __all__ = ["MAINTAIN_EVERY", "log_changes", "maintain", "make_group"]
 
@@ -25,17 +26,27 @@ MAINTAIN_EVERY = 1.0
 _USABLE = frozenset((State.IDLE, State.OK, State.BUSY))
 
 
-def make_group(config: BalancerConfig, targets: Mapping[str, Target]) -> Group:
+def make_group(config: BalancerConfig, targets: Mapping[str, Target], ledger: Ledger) -> Group:
     """Make a balancer.
 
     Args:
         config: of the balancer.
         targets: of the workers of its members, by name.
+        ledger: where it counts.
     """
     balancer = Balancer(
-        [member.member for member in config.members], config.settings, random=Random()
+        [member.member for member in config.members],
+        config.settings,
+        store=ledger.store(config.name),
+        random=Random(),
     )
-    return Group(config.name, balancer, [targets[member.worker.name] for member in config.members])
+    return Group(
+        config.name,
+        balancer,
+        [targets[member.worker.name] for member in config.members],
+        slot=ledger.balancers[config.name],
+        slots=ledger.members[config.name],
+    )
 
 
 def maintain(group: Group, now: float) -> None:

@@ -16,8 +16,12 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from ajp.errors import StatusTableError
+from ajp.table import Table
+
 from .config.certificates import BadCertificate
 from .config.model import Config, ServerConfig
+from .ledger import Ledger, describe
 from .log import reopen, take_files
 from .process import Process, run_loop
 
@@ -41,6 +45,8 @@ def run_child(
     channel: socket.socket,
     *,
     slot: int,
+    table: Table,
+    generation: int,
 ) -> int:
     """Serve until the master says otherwise; returns the exit code.
 
@@ -49,11 +55,30 @@ def run_child(
         sockets: listeners for HTTP and for TLS.
         channel: to the master.
         slot: see `Process`.
+        table: where it counts, in a column of its own.
+        generation: that the table knows its configuration by.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     child = _Child(channel)
-    run_loop(child.live(config, sockets, slot))
+    try:
+        ledger = Ledger.enter(table, config, column=table.claim_process(generation=generation))
+    except StatusTableError as exc:
+        child.fail(describe(exc, table.path))
+        return child.code
+    try:
+        run_loop(child.live(config, sockets, slot, ledger))
+    finally:
+        _leave_table(ledger)
     return child.code
+
+
+def _leave_table(ledger: Ledger) -> None:
+    """Have nothing in flight any more, also when there is no master to see to it."""
+    if ledger.column is not None:
+        try:
+            ledger.memory.clear_column(ledger.column.number)
+        except StatusTableError as exc:
+            logger.warning("the column of this process stays in the table: %s", exc)
 
 
 def become(server: ServerConfig) -> None:
@@ -95,6 +120,7 @@ class _Child:
         config: Config,
         sockets: tuple[Sequence[socket.socket], Sequence[socket.socket]],
         slot: int,
+        ledger: Ledger,
     ) -> None:
         """All of it."""
         loop = asyncio.get_running_loop()
@@ -104,12 +130,12 @@ class _Child:
         loop.add_signal_handler(signal.SIGUSR1, _reopen_logs)
         try:
             # What only root may read is read before.
-            self._process = Process(config, *sockets, slot=slot, keeps_paths=True)
+            self._process = Process(config, *sockets, slot=slot, keeps_paths=True, ledger=ledger)
             become(config.server)
         except BadCertificate as exc:  # it was good a moment ago
-            self._fail(f"tls.{exc.key}: {exc}")
+            self.fail(f"tls.{exc.key}: {exc}")
         except (OSError, KeyError, ValueError) as exc:
-            self._fail(str(exc))
+            self.fail(str(exc))
         else:
             self._say(b"prepared")
             await self._serve(self._process)
@@ -133,7 +159,8 @@ class _Child:
             await asyncio.sleep(BEAT_S)
             self._say(b"beat")
 
-    def _fail(self, words: str) -> None:
+    def fail(self, words: str) -> None:
+        """Tell the master why this process cannot go on."""
         self.code = 1
         self._say(b"failed:" + words.encode("utf-8", "surrogateescape"))
 
@@ -177,6 +204,8 @@ class _Child:
             elif not patience:
                 self._process.hurry()
         if not self._end.is_set():
+            if self._process is not None:
+                self._process.say_draining()
             self._patience = patience
             self._end.set()
 

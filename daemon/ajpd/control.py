@@ -18,9 +18,18 @@ from typing import Final, Self
 
 from .events import Events
 
-__all__ = ["Answer", "Control", "ControlError", "PidFile", "ask_reload", "control_address"]
+__all__ = [
+    "Answer",
+    "Control",
+    "ControlError",
+    "PidFile",
+    "ask_reload",
+    "ask_table",
+    "control_address",
+]
 
 RELOAD: Final = b"reload\n"
+TABLE: Final = b"table\n"
 _BYTES_MOST: Final = 1 << 20
 #: Seconds that an answer may take: a reload reads files, and starts processes.
 PATIENCE: Final = 60.0
@@ -155,13 +164,22 @@ class Control:
         paths: of the configuration files.
         events: of the master.
         on_reload: called when somebody wants a reload.
+        table: path of the status table, for who asks.
 
     Raises:
         OSError: another master has these files.
     """
 
-    def __init__(self, paths: Sequence[str], events: Events, on_reload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        events: Events,
+        on_reload: Callable[[], None],
+        *,
+        table: str = "",
+    ) -> None:
         self._events = events
+        self._table = table
         self._on_reload = on_reload
         #: Those who wait for the reload under way, and those for the one after it.
         self._asked: list[socket.socket] = []
@@ -213,6 +231,9 @@ class Control:
         question = b""
         with contextlib.suppress(OSError):
             question = sock.recv(64)
+        if question == TABLE:
+            Answer(done=True, text=self._table).send(sock)
+            return
         if question != RELOAD:
             sock.close()
             return
@@ -232,13 +253,26 @@ def ask_reload(paths: Sequence[str]) -> Answer:
     Raises:
         ControlError: there is none, or it does not answer.
     """
+    return _ask(paths, RELOAD)
+
+
+def ask_table(paths: Sequence[str]) -> str:
+    """Ask the master that runs with these configuration files where its status table is.
+
+    Raises:
+        ControlError: there is none, or it does not answer.
+    """
+    return _ask(paths, TABLE).text
+
+
+def _ask(paths: Sequence[str], question: bytes) -> Answer:
     files = " and ".join(paths)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(PATIENCE)
         try:
             sock.connect(control_address(paths))
             _check(sock)
-            sock.sendall(RELOAD)
+            sock.sendall(question)
             received = b""
             while len(received) < _BYTES_MOST and (more := sock.recv(65536)):
                 received += more

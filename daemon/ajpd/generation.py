@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 from .child import run_child
 from .config.model import Config
+from .ledger import Ledger
 from .listeners import Listeners
 from .opened import Opened
 
@@ -36,8 +37,9 @@ class Generation:
     """All processes that were started with one configuration.
 
     Attributes:
-        number: from 1.
+        number: as the status table has it.
         opened: what they share.
+        ledger: their places in that table.
         children: the living ones by lane; a lane whose process died is missing until there is a
             new one.
         deaths: how many processes of a lane died young, one after the other.
@@ -45,6 +47,7 @@ class Generation:
 
     number: int
     opened: Opened
+    ledger: Ledger
     children: dict[int, "Child"] = field(default_factory=dict)
     deaths: dict[int, int] = field(default_factory=dict)
 
@@ -180,7 +183,14 @@ def _live(generation: Generation, lane: int, slot: int, channel: socket.socket) 
         generation.opened.use_log()
         sockets = generation.listeners.of(lane)
         generation.listeners.close_sockets(kept=[*sockets[0], *sockets[1]])
-        code = run_child(generation.config, sockets, channel, slot=slot)
+        code = run_child(
+            generation.config,
+            sockets,
+            channel,
+            slot=slot,
+            table=generation.opened.table,
+            generation=generation.number,
+        )
     except BaseException:
         logger.exception("process %d ends by an error of its own", os.getpid())
     finally:

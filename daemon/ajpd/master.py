@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ajp import __version__
+from ajp.errors import StatusTableError
 
 from .child import PATIENCE_S, listing
 from .config.errors import ConfigErrors
@@ -23,9 +24,10 @@ from .config.model import Config
 from .control import Answer, Control
 from .events import Events
 from .generation import Child, Generation, spawn, words_of
+from .ledger import Ledger, describe
 from .listeners import ListenError, Listeners
 from .log import open_files, reopen
-from .opened import Refused, open_all
+from .opened import Opened, Refused, open_all
 from .process import raise_descriptor_limit
 from .systemd import Notifier, sockets_handed_over, watchdog_s
 
@@ -91,7 +93,6 @@ class Master:
         self._children: dict[int, Child] = {}
         self._current: Generation | None = None
         self._next: Generation | None = None
-        self._generations = 0
         self._warnings: Sequence[str] = ()
         self._is_asked_again = False
         self._is_stopping = False
@@ -122,10 +123,15 @@ class Master:
             Refused: something cannot be opened; all is as it was.
         """
         before = None if self._current is None else self._current.opened
-        opened = open_all(config, before, self._named)
+        opened = open_all(config, before, self._named, self._files)
         opened.use_log()
-        self._generations += 1
-        self._next = generation = Generation(number=self._generations, opened=opened)
+        try:
+            number = opened.table.begin_generation()
+            ledger = Ledger.enter(opened.table, config)
+        except StatusTableError as exc:
+            opened.close_except(before)
+            raise Refused(describe(exc, opened.table.path)) from exc
+        self._next = generation = Generation(number=number, opened=opened, ledger=ledger)
         if config.server.user and os.geteuid() != 0:
             logger.warning("user %r: only root can become somebody else", config.server.user)
         # Pages that the collector leaves alone stay shared with the processes.
@@ -182,8 +188,9 @@ class Master:
             child.tell(b"go")
         elif generation is self._next and generation.is_whole(serving=False):
             try:
+                generation.ledger.settle(generation.config)
                 generation.listeners.listen()
-            except ListenError as exc:
+            except (ListenError, StatusTableError) as exc:
                 self._give_up(str(exc))
                 return
             generation.tell(b"go")
@@ -196,7 +203,7 @@ class Master:
         where = str(generation.listeners) or "no address"
         if old is None:
             logger.info("ajpd %s listens on %s: %s", __version__, where, serving)
-            self._open_control()
+            self._open_control(generation.opened)
             self._watch_over()
         else:
             old.opened.close_except(generation.opened)
@@ -239,9 +246,11 @@ class Master:
 
     # --- being asked ------------------------------------------------------------------------------
 
-    def _open_control(self) -> None:
+    def _open_control(self, opened: Opened) -> None:
         try:
-            self._control = Control(self._files, self._events, self._reload)
+            self._control = Control(
+                self._files, self._events, self._reload, table=str(opened.table.path)
+            )
         except OSError as exc:
             logger.warning(
                 "ajpd reload will not find this one: %s: %s", " ".join(self._files), exc.strerror
@@ -329,6 +338,7 @@ class Master:
         child.channel.close()
         del self._children[child.pid]
         del generation.children[child.lane]
+        self._clear(generation, child)
         self._on_died(child.slot, child.pid)
         words = child.failure or f"process {child.pid} {words_of(status)}"
         if generation is self._next:
@@ -339,6 +349,13 @@ class Master:
             self._events.later(pause, lambda: self._replace(generation, child.lane))
         elif status:
             logger.warning("%s", words)
+
+    def _clear(self, generation: Generation, child: Child) -> None:
+        """Forget what a dead process had in flight."""
+        try:
+            generation.opened.table.clear_process(child.pid)
+        except StatusTableError as exc:
+            logger.error("what process %d had in flight stays counted: %s", child.pid, exc)
 
     def _replace(self, generation: Generation, lane: int) -> None:
         if generation is not self._current or self._is_stopping:

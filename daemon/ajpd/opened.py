@@ -7,10 +7,15 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+from ajp.errors import StatusTableError
+from ajp.table import Table
 
 from .config.model import Config
 from .control import ControlError, PidFile
+from .ledger import default_table, describe, open_table
 from .listeners import ListenError, Listeners
 from .log import open_log, use_log
 
@@ -43,6 +48,7 @@ class Opened:
     log: logging.Handler
     listeners: Listeners
     pid_file: PidFile | None
+    table: Table
 
     def use_log(self) -> None:
         """Write there from now on."""
@@ -64,13 +70,19 @@ class Opened:
             self.log.close()
 
 
-def open_all(config: Config, before: Opened | None, named: Mapping[str, Sequence[int]]) -> Opened:
+def open_all(
+    config: Config,
+    before: Opened | None,
+    named: Mapping[str, Sequence[int]],
+    files: Sequence[str],
+) -> Opened:
     """Open what a configuration needs; nothing new listens yet.
 
     Args:
         config: checked.
         before: of the configuration that this one follows.
         named: descriptors that systemd handed over, by name.
+        files: paths that the configuration is known by.
 
     Raises:
         Refused: something cannot be opened; all is as it was.
@@ -82,13 +94,14 @@ def open_all(config: Config, before: Opened | None, named: Mapping[str, Sequence
     pid_file = None
     try:
         pid_file = _take_pid_file(config.server.pid_file, before)
+        table = _table(config, before, files)
         listeners = _bind(config, before, named)
     except Refused:
         log.close()
         if pid_file is not None and (before is None or before.pid_file is not pid_file):
             pid_file.remove()
         raise
-    return Opened(config=config, log=log, listeners=listeners, pid_file=pid_file)
+    return Opened(config=config, log=log, listeners=listeners, pid_file=pid_file, table=table)
 
 
 def _take_pid_file(path: str, before: Opened | None) -> PidFile | None:
@@ -102,6 +115,21 @@ def _take_pid_file(path: str, before: Opened | None) -> PidFile | None:
         raise Refused(str(exc)) from exc
     except OSError as exc:
         raise Refused(f"pid_file: {exc}") from exc
+
+
+def _table(config: Config, before: Opened | None, files: Sequence[str]) -> Table:
+    """The status table; a reload goes on with the one there is."""
+    if before is not None:
+        return before.table
+    path = Path(config.table.file)
+    try:
+        if not config.table.file:
+            path = default_table(files, user=config.server.user)
+        return open_table(config, path)
+    except StatusTableError as exc:
+        raise Refused(describe(exc, path)) from exc
+    except (OSError, KeyError) as exc:
+        raise Refused(f"table: {exc}") from exc
 
 
 def _bind(config: Config, before: Opened | None, named: Mapping[str, Sequence[int]]) -> Listeners:

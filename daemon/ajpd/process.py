@@ -10,10 +10,13 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from ajp._slot import Slot
+from ajp.snapshot import ProcessState
 from ajp.timers import Timers
 from ajp.worker import Worker, WorkerSettings
 
@@ -25,6 +28,7 @@ from .config.urimap import UriMap
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
 from .http.proxy_protocol import ProxyHeader
+from .ledger import Ledger
 from .listeners import BACKLOG, remove_files
 from .tls import Contexts, client_tls
 from .tls_listener import TLSListener
@@ -79,17 +83,11 @@ def _connections_left(config: Config) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 0
-    taken = sum(worker.connection_pool_size for worker in _containers(config).values())
+    taken = sum(worker.connection_pool_size for worker in config.containers.values())
     return max(soft - taken - SPARE_DESCRIPTORS, 1)
 
 
-def _containers(config: Config) -> dict[str, WorkerConfig]:
-    """Every container: those that rules name, and the members of balancers."""
-    members = [m.worker for balancer in config.balancers.values() for m in balancer.members]
-    return {worker.name: worker for worker in (*config.workers.values(), *members)}
-
-
-def _target(config: WorkerConfig, worker: Worker) -> Target:
+def _target(config: WorkerConfig, worker: Worker, slot: Slot) -> Target:
     return Target(
         config.name,
         worker,
@@ -100,6 +98,7 @@ def _target(config: WorkerConfig, worker: Worker) -> Target:
         recovery_options=config.recovery_options,
         fail_on_status=config.fail_on_status,
         replay_buffer=config.replay_buffer,
+        slot=slot,
     )
 
 
@@ -114,6 +113,7 @@ class Process:
         tls_sockets: the same for connections that begin with TLS; only where `config.tls` is.
         slot: a number that no other living process of the daemon has; 0 where there is one only.
         keeps_paths: the files of Unix sockets are somebody else's to remove.
+        ledger: where it counts, with a column of this process; None for one of its own.
 
     Raises:
         BadCertificate: a file of `config.tls` cannot be used any more.
@@ -127,6 +127,7 @@ class Process:
         *,
         slot: int = 0,
         keeps_paths: bool = False,
+        ledger: Ledger | None = None,
     ) -> None:
         server = config.server
         self.slot = slot
@@ -147,14 +148,21 @@ class Process:
         self._trusted = TrustedProxies(server.trusted_proxies) if server.trusted_proxies else None
         self._handshake_timeout = server.header_timeout_ms / 1000
         self.timers = Timers(self._loop)
-        configs = _containers(config)
+        self.ledger = Ledger.alone(config) if ledger is None else ledger
+        configs, slots, column = config.containers, self.ledger.workers, self.ledger.column
         self.workers = {
-            name: Worker(name, worker_settings(worker), self.timers)
+            name: Worker(
+                name, worker_settings(worker), self.timers, slot=slots[name], column=column
+            )
             for name, worker in configs.items()
         }
-        targets = {name: _target(configs[name], worker) for name, worker in self.workers.items()}
+        targets = {
+            name: _target(configs[name], worker, slots[name])
+            for name, worker in self.workers.items()
+        }
         self.groups = {
-            name: make_group(balancer, targets) for name, balancer in config.balancers.items()
+            name: make_group(balancer, targets, self.ledger)
+            for name, balancer in config.balancers.items()
         }
         self._upkeep_timer: asyncio.TimerHandle | None = None
         self.service = Service(
@@ -175,6 +183,8 @@ class Process:
             reply_timeout_header=server.reply_timeout_header.encode() or None,
             describe_tls=None if config.tls is None else partial(client_tls, config=config.tls),
             attributes=config.attributes,
+            column=column,
+            front=self.ledger.front,
             on_changes=log_changes,
         )
 
@@ -215,11 +225,12 @@ class Process:
         return Front(self.service, header)
 
     def _upkeep(self) -> None:
-        """Maintain the balancers now and then."""
-        if self.groups:
-            for group in self.groups.values():
-                maintain(group, self._loop.time())
-            self._upkeep_timer = self._loop.call_later(MAINTAIN_EVERY, self._upkeep)
+        """Show that this process lives, and maintain the balancers, now and then."""
+        if self.ledger.column is not None:
+            self.ledger.column.heartbeat(time.monotonic_ns())
+        for group in self.groups.values():
+            maintain(group, self._loop.time())
+        self._upkeep_timer = self._loop.call_later(MAINTAIN_EVERY, self._upkeep)
 
     def _look_later(self) -> None:
         """Look at the certificates' files now and then, if they can be seen."""
@@ -298,6 +309,11 @@ class Process:
             if not self.service.clients and not self._handshakes():
                 return
             await asyncio.sleep(IDLE_LOOK)
+
+    def say_draining(self) -> None:
+        """Note in the table that this process takes no new clients."""
+        if self.ledger.column is not None:
+            self.ledger.column.set_state(ProcessState.DRAINING)
 
     def hurry(self) -> None:
         """Let a `stop` with patience lose it."""

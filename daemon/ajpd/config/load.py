@@ -21,6 +21,7 @@ from .model import (
     LogLevel,
     Mount,
     ServerConfig,
+    TableConfig,
     TlsConfig,
     WorkerConfig,
 )
@@ -227,6 +228,7 @@ def _finish(
         balancers=balancers,
         rules=tuple(parts.rules),
         log=_log(document),
+        table=_table(document),
         tls=tls,
         attributes=_attributes(document, server, tls, findings),
         warnings=findings.warnings,
@@ -373,6 +375,13 @@ def _attributes(
         if why:
             findings.warn(rule.place, f"attribute {name!r}: {why}", directive=name)
     return tuple(document.attributes)
+
+
+def _table(document: TomlFile | None) -> TableConfig:
+    return TableConfig(
+        file=beside(document, cast(str, value_of(document, Scope.TABLE, "file"))),
+        journal=beside(document, cast(str, value_of(document, Scope.TABLE, "journal"))),
+    )
 
 
 def _log(document: TomlFile | None) -> LogConfig:

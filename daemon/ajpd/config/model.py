@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, Literal
 
+from ajp.dial import address_text
 from ajp.lb import Activation, Extension, Member, Method, Settings
 
 from .errors import ConfigWarning, Place
@@ -28,6 +29,7 @@ __all__ = [
     "Mount",
     "MountSource",
     "ServerConfig",
+    "TableConfig",
     "TlsConfig",
     "WorkerConfig",
 ]
@@ -115,6 +117,11 @@ class WorkerConfig:
     fail_on_status: tuple[int, ...] = ()
     replay_buffer: int = 0
     place: Place = field(compare=False, repr=False)
+
+    @property
+    def address(self) -> str:
+        """Host and port as one would type them."""
+        return address_text(self.host, self.port)
 
     @property
     def unix_path(self) -> str | None:
@@ -360,6 +367,14 @@ class LogConfig:
     file: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableConfig:
+    """Where the status table is, empty for the usual place; and its journal, empty for none."""
+
+    file: str = ""
+    journal: str = ""
+
+
 class MountSource(IntEnum):
     """Where a rule was written; the higher one is tried first among rules of equal rank."""
 
@@ -484,6 +499,7 @@ class Config:
         rules: all rules in the order they were written; `UriMap` puts them in the order they
             are tried.
         log: where messages go.
+        table: where the status table is.
         tls: connections over TLS; None when nobody listens for them.
         attributes: request attributes for the containers, in the order they were written.
         warnings: what was found while reading and is no error.
@@ -495,7 +511,14 @@ class Config:
     balancers: Mapping[str, BalancerConfig] = field(default_factory=dict)
     rules: tuple[Mount, ...] = ()
     log: LogConfig = LogConfig()
+    table: TableConfig = TableConfig()
     tls: TlsConfig | None = None
     attributes: tuple[AttributeRule, ...] = ()
     warnings: tuple[ConfigWarning, ...] = ()
     files: tuple[str, ...] = ()
+
+    @property
+    def containers(self) -> Mapping[str, WorkerConfig]:
+        """Every container by its worker's name: those that rules name, and balancers' members."""
+        members = [m.worker for balancer in self.balancers.values() for m in balancer.members]
+        return {worker.name: worker for worker in (*self.workers.values(), *members)}

@@ -20,6 +20,7 @@ _server_s = partial(
 _map = partial(Directive, scope=Scope.MAP)
 _log = partial(Directive, scope=Scope.LOG)
 _tls = partial(Directive, scope=Scope.TLS, since=_FIRST)
+_table = partial(Directive, scope=Scope.TABLE)
 _section = partial(Directive, scope=Scope.TOP)
 
 _SECTIONS: Final = (
@@ -40,7 +41,9 @@ _SECTIONS: Final = (
     ),
     _section(name="status", doc="Who may see and do what on the status page."),
     _section(name="metrics", doc="Where metrics can be fetched."),
-    _section(name="table", doc="Where the shared status table is kept."),
+    _section(
+        name="table", since=_FIRST, doc="Where the status table is, which all processes share."
+    ),
 )
 
 _SERVER: Final = (
@@ -297,4 +300,23 @@ _TLS: Final = (
     ),
 )
 
-DAEMON_ROWS: Final[tuple[Directive, ...]] = (*_SECTIONS, *_SERVER, *_REST, *_TLS)
+_TABLE: Final = (
+    _table(
+        name="file",
+        default="",
+        since=_FIRST,
+        doc="Path of the status table, relative to ajpd.toml; nobody but the user of ajpd "
+        "can read it. Empty: a name made from the paths of the configuration files, in "
+        "RUNTIME_DIRECTORY where systemd sets it; else in /run/ajpd for root, in XDG_RUNTIME_DIR "
+        "or /dev/shm for other users. It is opened at start: another path needs a restart.",
+    ),
+    _table(
+        name="journal",
+        default="",
+        since=_FIRST,
+        doc="Path of a file, relative to ajpd.toml, that keeps what was changed while ajpd ran, "
+        "for the day the table is lost, as it is when the machine starts again. Empty: none.",
+    ),
+)
+
+DAEMON_ROWS: Final[tuple[Directive, ...]] = (*_SECTIONS, *_SERVER, *_REST, *_TLS, *_TABLE)

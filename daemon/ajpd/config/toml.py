@@ -33,6 +33,7 @@ _SECTIONS: Final = {
     "map": Scope.MAP,
     "log": Scope.LOG,
     "tls": Scope.TLS,
+    "table": Scope.TABLE,
 }
 
 

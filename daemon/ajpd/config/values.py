@@ -74,6 +74,7 @@ class Scope(StrEnum):
     MAP = "[map]"
     LOG = "[log]"
     TLS = "[tls]"
+    TABLE = "[table]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,7 +162,7 @@ def test_no_file(tmp_path: Path) -> None:
         ("\nlisten = 'a:1'", "ajpd.toml:2: unknown key 'listen' "
          "(did you mean 'listen in [server]'?)"),
         ("nothing = 1", "ajpd.toml:1: unknown key 'nothing'"),
-        ("[table]\n", "ajpd.toml:1: section 'table' is not supported by this version"),
+        ("[table]\nfile = 1", "ajpd.toml:2: file: must be text, not a number"),
         ("[log]\n[metrics]\nlisten='x'", "ajpd.toml:2: section 'metrics' is not supported "
          "by this version"),
         ("server = 1", "ajpd.toml:1: 'server' must be a section"),

@@ -1,0 +1,145 @@
+"""What the status table says of processes that live, and of those that were killed."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from ajp.errors import Reason
+from ajp.snapshot import Kind, Snapshot
+from ajp.table import Table
+from tests.faults.container import Container, never, send, whole
+from tests.faults.daemon import Ajpd, ajpd, load, until
+from tests.interop.processes import free_port
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.asyncio(loop_factories=["asyncio"]),
+]
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def config(daemon: Ajpd, port: int, *containers: int, more: str = "") -> None:
+    names = [f"n{number}" for number in range(len(containers))]
+    daemon.config.write_text(
+        f'[server]\nlisten = ["127.0.0.1:{port}"]\nprocesses = 2\nshutdown_timeout = "5s"\n'
+        f'[worker.lb]\ntype = "lb"\nbalance_workers = {names}\n{more}\n[mount]\n"/*" = "lb"\n'
+        f'[table]\nfile = "{daemon.folder}/t.shm"\n'
+        + "".join(
+            f'[worker.{name}]\nhost = "127.0.0.1"\nport = {number}\nconnect_timeout = 0\n{more}\n'
+            for name, number in zip(names, containers, strict=True)
+        )
+    )
+
+
+def look(daemon: Ajpd) -> dict[str, Snapshot]:
+    table = Table.attach(daemon.folder / "t.shm")
+    found = [slot.snapshot() for slot in table.slots()]
+    return {f"{Kind(each.kind).name.lower()} {each.name}": each for each in found}
+
+
+async def test_processes_count_together(tmp_path: Path) -> None:
+    async with Container() as one, Container() as two, ajpd(tmp_path) as daemon:
+        port = free_port()
+        config(daemon, port, one.port, two.port)
+        await daemon.start()
+        async with load(port, fresh=4, keeping=4) as clients:
+            await clients.more(200)
+        assert clients.failures == []
+        await until(lambda: look(daemon)["front front"].in_flight == 0)
+        seen = look(daemon)
+        for each in ("front front", "balancer lb"):
+            assert seen[each].totals["used"] == clients.done
+            assert seen[each].totals["status_2xx"] == clients.done
+            assert seen[each].totals.duration.total == clients.done
+            assert seen[each].max_in_flight >= 1
+        for kind in ("member", "worker"):
+            both = [seen[f"{kind} n0"], seen[f"{kind} n1"]]
+            assert sum(each.totals["used"] for each in both) == clients.done
+            # Both processes elect by the same numbers.
+            assert abs(both[0].totals["used"] - both[1].totals["used"]) <= 8
+            assert [each.in_flight for each in both] == [0, 0]
+            assert all(each.totals["bytes_in"] > 0 for each in both)
+        assert len(Table.attach(tmp_path / "t.shm").processes()) == 2
+
+
+async def test_a_killed_process_has_nothing_in_flight(tmp_path: Path) -> None:
+    async with Container([never]) as container, ajpd(tmp_path) as daemon:
+        port = free_port()
+        config(daemon, port, container.port)
+        await daemon.start()
+        writers = []
+        for _ in range(12):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(REQUEST)
+            writers.append(writer)
+        names = ("front front", "balancer lb", "member n0", "worker n0")
+        await until(lambda: [look(daemon)[name].in_flight for name in names] == [12] * 4)
+        assert look(daemon)["worker n0"].connected == 12
+        assert look(daemon)["front front"].connected == 12
+        for pid in daemon.children():
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: [look(daemon)[name].in_flight for name in names] == [0] * 4, within=2.0)
+        await until(lambda: len(daemon.children()) == 2, within=2.0)
+        assert look(daemon)["worker n0"].connected == 0
+        assert look(daemon)["front front"].connected == 0
+        for writer in writers:
+            writer.transport.abort()
+
+
+async def test_busy_limit_is_for_all_processes(tmp_path: Path) -> None:
+    async with Container([never]) as container, ajpd(tmp_path) as daemon:
+        port = free_port()
+        config(daemon, port, container.port)
+        text = daemon.config.read_text().replace("connect_timeout = 0", "busy_limit = 5")
+        daemon.config.write_text(text.replace('type = "lb"', 'type = "lb"\nretries = 1'))
+        await daemon.start()
+        streams = []
+        refused = 0
+        for number in range(12):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            streams.append(writer)
+            writer.write(REQUEST)
+            if number < 5:
+                await until(lambda n=number: look(daemon)["worker n0"].in_flight == n + 1)
+            else:
+                async with asyncio.timeout(5):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                refused += head.startswith(b"HTTP/1.1 503 ")
+        assert refused == 7
+        # Once the member is known to be busy, it is not asked any more.
+        assert look(daemon)["worker n0"].totals.reasons.keys() == {Reason.BUSY_LIMIT}
+        for writer in streams:
+            writer.transport.abort()
+        await until(lambda: look(daemon)["worker n0"].in_flight == 0)
+
+
+async def test_what_is_known_outlives_a_restart(tmp_path: Path) -> None:
+    async with Container([send(whole())]) as container, ajpd(tmp_path) as daemon:
+        port = free_port()
+        config(daemon, port, container.port)
+        await daemon.start()
+        async with load(port) as clients:
+            await clients.more(20)
+        await until(lambda: look(daemon)["front front"].in_flight == 0)
+        before = look(daemon)["member n0"].totals["used"]
+        assert before == clients.done
+        daemon.signal(signal.SIGTERM)
+        assert await daemon.ends() == 0
+        assert Table.attach(tmp_path / "t.shm").processes() == []
+        await daemon.start()
+        assert look(daemon)["member n0"].totals["used"] == before
+
+
+async def test_a_table_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    async with ajpd(tmp_path) as daemon:
+        config(daemon, free_port(), 1)
+        (tmp_path / "t.shm").write_bytes(b"something else")
+        (tmp_path / "t.shm").chmod(0o600)
+        with pytest.raises(AssertionError):
+            await daemon.start()
+        assert await daemon.ends() == 1
+        assert f"ajpd: table: {tmp_path}/t.shm: 14 bytes are no table" in daemon.said()
