@@ -18,6 +18,7 @@ from ._packets import ResponseHead
 from .errors import EndpointClosed, EndpointError, Progress, Reason, ReplyTimeout
 from .messages import ForwardRequest
 from .request import (
+    PING_TIMEOUT,
     BodyCutter,
     Content,
     HeaderMap,
@@ -58,16 +59,16 @@ class _Upload:
 
     async def first_packet(self) -> tuple[bytes, int]:
         """Packet to send unasked, and its bytes of data; nothing when no length is announced."""
-        if not self.length:
+        if self.length is None:
             return b"", 0
         await self._fill()
         data = self._cutter.cut(self._most)
-        return self._packet(data), len(data)
+        return self._packet(data) if data else b"", len(data)
 
     @property
     def is_at_hand(self) -> bool:
         """Whether `answer_now` can do without waiting."""
-        return self._source is None or not self._cutter.is_empty
+        return self._source is None or not self._cutter.wants_more
 
     def answer_now(self, exchange: "_Exchange", allowance: int) -> None:
         """Send what was asked for."""
@@ -87,7 +88,7 @@ class _Upload:
             self.answer_now(exchange, allowance)
 
     async def _fill(self) -> None:
-        while self._source is not None and self._cutter.is_empty:
+        while self._source is not None and self._cutter.wants_more:
             try:
                 self._cutter.put(await anext(self._source))
             except StopAsyncIteration:
@@ -439,6 +440,22 @@ class AsyncClient:
                 raise
             else:
                 return exchange
+
+    async def ping(self, *, timeout: float = PING_TIMEOUT) -> float:  # noqa: ASYNC109
+        """Ask the container over one of the connections whether it is there.
+
+        Args:
+            timeout: seconds for its answer; a connection that has to be made first has its own.
+
+        Returns:
+            Seconds from question to answer.
+
+        Raises:
+            CPingTimeout: no answer in time.
+            EndpointError: no connection, or it broke.
+            PoolTimeout: all connections stayed busy.
+        """
+        return await self._open().ping(timeout)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """GET; see `request`."""

@@ -15,6 +15,9 @@
     ├── PoolError
     │   ├── PoolTimeout             (also TimeoutError)
     │   └── PoolClosed
+    ├── BalancerError               no member of a balancer can have the request
+    │   ├── NoUsableMember
+    │   └── RouteNotFound           not those of its session, and no other may
     └── StatusTableError            the shared status table cannot be used
         ├── LayoutMismatch          another version, or another kind of machine, made it
         └── TableFull
@@ -29,6 +32,7 @@ from typing import Final
 __all__ = [
     "REASON_STATUS",
     "AJPError",
+    "BalancerError",
     "CPingTimeout",
     "ConnectFailed",
     "ConnectTimeout",
@@ -38,6 +42,7 @@ __all__ = [
     "EndpointTimeout",
     "LayoutMismatch",
     "LocalProtocolError",
+    "NoUsableMember",
     "PoolClosed",
     "PoolError",
     "PoolTimeout",
@@ -46,6 +51,7 @@ __all__ = [
     "Reason",
     "RemoteProtocolError",
     "ReplyTimeout",
+    "RouteNotFound",
     "StatusTableError",
     "TableFull",
 ]
@@ -260,6 +266,28 @@ class PoolTimeout(PoolError, TimeoutError):  # noqa: N818
 
 class PoolClosed(PoolError):  # noqa: N818
     """The pool is closed."""
+
+
+class BalancerError(AJPError):
+    """No member of a balancer can have the request.
+
+    Attributes:
+        reason: the word for it.
+    """
+
+    reason: Reason = Reason.NO_MEMBER
+
+
+class NoUsableMember(BalancerError):  # noqa: N818
+    """Every member has failed, is busy, or is not to get new work."""
+
+    reason = Reason.NO_MEMBER
+
+
+class RouteNotFound(BalancerError):  # noqa: N818
+    """The member of the session cannot have the request, and sticky_session_force no other."""
+
+    reason = Reason.STICKY_FORCED
 
 
 class StatusTableError(AJPError):

@@ -5,6 +5,7 @@ sends into a `Response`; shared by the client that blocks and the one that does 
 and waiting must not be added.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from .errors import (
 from .messages import Attribute, ForwardRequest, Headers
 
 __all__ = [
+    "PING_TIMEOUT",
     "BodyCutter",
     "Content",
     "HeaderMap",
@@ -48,7 +50,11 @@ Pairs: TypeAlias = Mapping[str, str] | Iterable[tuple[Text, Text]]
 
 DEFAULT_PORT: Final = 8009
 UNIX_PREFIX: Final = "unix:"
+#: Seconds that a container usually gets for the answer to a CPING.
+PING_TIMEOUT: Final = 2.0
 
+# More digits would be no length but an attempt at something.
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _PATH_SAFE: Final = "/%:;=@!$&'()*+,~-._"
 _QUERY_SAFE: Final = _PATH_SAFE + "?"
 _CODED: Final = {
@@ -335,12 +341,23 @@ def _with_length(
         raise LocalProtocolError("transfer-encoding: decided by the content, not by a header")
     announced = [value for name, value in headers if name.lower() == b"content-length"]
     if announced:
-        if length is not None and announced[0] != b"%d" % length:
-            raise LocalProtocolError(f"content-length is not that of the content, {length}")
+        _check_length(announced, length)
         return headers
     if length is None:
         return [*headers, (b"transfer-encoding", b"chunked")]
     return [*headers, (b"content-length", b"%d" % length)]
+
+
+def _check_length(announced: list[bytes], length: int | None) -> None:
+    """Refuse a content-length that a container could read in another way than we do."""
+    if len(announced) > 1:
+        raise LocalProtocolError(f"content-length: given {len(announced)} times")
+    if not _LENGTH.fullmatch(announced[0]):
+        raise LocalProtocolError(f"content-length: {announced[0]!r} is no number of bytes")
+    if length is not None and int(announced[0]) != length:
+        raise LocalProtocolError(
+            f"content-length: {int(announced[0])}, but the content has {length} bytes"
+        )
 
 
 def _attribute(name: str, value: str | bytes | int | None) -> Attribute:
@@ -366,6 +383,15 @@ class BodyCutter:
     def is_empty(self) -> bool:
         """Whether there is nothing to cut."""
         return not self._rest
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether to look for another piece before the next cut.
+
+        When all that was announced is here as well: a piece more is to be found out before the
+        last packet leaves, and with it the request is one that can be executed.
+        """
+        return self._left == 0 or not self._rest
 
     def put(self, chunk: Content) -> None:
         """Take the next piece of the body.

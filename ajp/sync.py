@@ -24,6 +24,7 @@ from .messages import (
     SendHeaders,
 )
 from .request import (
+    PING_TIMEOUT,
     BodyCutter,
     Content,
     HeaderMap,
@@ -58,11 +59,11 @@ class _Body:
             self._cutter.put(content)
         elif content is not None:
             self._source = iter(content)
-        self.first = self.next(most) if length else b""
+        self.first = b"" if length is None else self.next(most)
 
     def next(self, allowance: int) -> bytes:
         """Take up to `allowance` bytes; empty when there is no more."""
-        while self._source is not None and self._cutter.is_empty:
+        while self._source is not None and self._cutter.wants_more:
             chunk = next(self._source, None)
             if chunk is None:
                 self._source = None
@@ -336,6 +337,31 @@ class Client:
             return
         if link.requests == 0 or time.monotonic() - link.idle_since > FRESH:
             link.ping(self._ping_timeout)
+
+    def ping(self, *, timeout: float = PING_TIMEOUT) -> float:
+        """Ask the container over one of the connections whether it is there.
+
+        Args:
+            timeout: seconds for its answer; a connection that has to be made first has its own.
+
+        Returns:
+            Seconds from question to answer.
+
+        Raises:
+            CPingTimeout: no answer in time.
+            EndpointError: no connection, or it broke.
+            PoolTimeout: all connections stayed busy.
+            RemoteProtocolError: what came was no answer.
+        """
+        link = self._take(Clock(None, None))
+        is_reusable = False
+        try:
+            begun = time.monotonic()
+            link.ping(timeout)
+            is_reusable = True
+            return time.monotonic() - begun
+        finally:
+            self._give_back(link, is_reusable=is_reusable)
 
     def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """GET; see `request`."""

@@ -10,6 +10,7 @@ a queue with a deadline, first come first served, not a poll every 100 ms.
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,7 @@ from ._wheel import Timed
 from .dial import Dialer, address_text
 from .errors import (
     ConnectTimeout,
+    CPingTimeout,
     EndpointClosed,
     EndpointError,
     PoolClosed,
@@ -105,6 +107,45 @@ class _Alarm(Timed):
         self._act(now)
 
 
+class _Inquiry(Attempt):
+    """Takes an endpoint to ask over it whether the container is there, and no request.
+
+    Args:
+        loop: the running one.
+        inquiries: where those that wait for an answer are found by their endpoint.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, inquiries: "dict[Endpoint, _Inquiry]"
+    ) -> None:
+        self.found: asyncio.Future[Endpoint] = loop.create_future()
+        self.answer: asyncio.Future[float] = loop.create_future()
+        self.asked: Endpoint | None = None
+        self._asked_at = 0.0
+        self._inquiries = inquiries
+
+    def on_endpoint(self, endpoint: Endpoint) -> None:
+        self._inquiries[endpoint] = self
+        self.asked, self._asked_at = endpoint, time.monotonic()
+        # Whoever waits for the answer has an eye on the clock; the endpoint need not.
+        endpoint.ping(0.0)
+        if not self.found.done():
+            self.found.set_result(endpoint)
+
+    def on_failed(self, reason: Reason, progress: Progress, error: BaseException | None) -> None:
+        if not self.found.done():
+            self.found.set_exception(error or EndpointError(str(reason), reason=reason))
+
+    def end(self, error: EndpointError | None = None) -> None:
+        """The container answered, or cannot any more."""
+        if self.answer.done():
+            return
+        if error is None:
+            self.answer.set_result(time.monotonic() - self._asked_at)
+        else:
+            self.answer.set_exception(error)
+
+
 class Worker:
     """One container seen from one process.
 
@@ -160,6 +201,7 @@ class Worker:
             filter(None, (settings.pool_timeout, self._pool.ping_interval)), default=0.0
         )
         self._all_gone = asyncio.Event()
+        self._inquiries: dict[Endpoint, _Inquiry] = {}
 
     def __repr__(self) -> str:
         """Name, address and the pool's counts."""
@@ -213,6 +255,35 @@ class Worker:
         """Take an attempt that still waits out of the queue; whether it waited."""
         return self._pool.give_up(attempt)
 
+    async def ping(self, seconds: float) -> float:
+        """Ask the container over one of the endpoints whether it is there.
+
+        Args:
+            seconds: for its answer, once there is an endpoint.
+
+        Returns:
+            Seconds from question to answer.
+
+        Raises:
+            CPingTimeout: no answer in time.
+            EndpointError: no connection, or it broke.
+            PoolError: no endpoint to be had.
+        """
+        inquiry = _Inquiry(self._loop, self._inquiries)
+        self.acquire(inquiry)
+        try:
+            endpoint = await inquiry.found
+            try:
+                async with asyncio.timeout(seconds):
+                    return await inquiry.answer
+            except TimeoutError as exc:
+                raise CPingTimeout(f"{endpoint.name}: no CPONG within {seconds:g} s") from exc
+        finally:
+            self.cancel(inquiry)
+            # An answer that may still come would be taken for that of the next question.
+            if inquiry.asked is not None and self._inquiries.pop(inquiry.asked, None) is not None:
+                inquiry.asked.close()
+
     # --- EndpointOwner ----------------------------------------------------------------------------
 
     def endpoint_released(self, endpoint: Endpoint) -> None:
@@ -220,6 +291,8 @@ class Worker:
         if self._closed:
             endpoint.close()
             return
+        if self._inquiries and endpoint in self._inquiries:
+            self._inquiries.pop(endpoint).end()
         waiter = self._pool.release(endpoint, endpoint.heard_at)
         if waiter is not None:
             waiter.on_endpoint(endpoint)
@@ -228,6 +301,9 @@ class Worker:
 
     def endpoint_lost(self, endpoint: Endpoint) -> None:
         """An endpoint is closed."""
+        if self._inquiries and endpoint in self._inquiries:
+            error = EndpointClosed(f"{endpoint.name}: closed instead of a CPONG")
+            self._inquiries.pop(endpoint).end(error)
         self._pool.lost(endpoint)
         self._connect_more()
         if self._closed and self._pool.open == 0:

@@ -224,6 +224,21 @@ async def test_content_of_another_length_than_announced(pair: Pair, length: str)
 
 
 @to_container
+@pytest.mark.parametrize(
+    ("length", "content"),
+    [("0", [b"", b"x"]), ("5", [b"01234", b"5"]), ("20000", [b"x" * 20000, b"", b"y"])],
+)
+async def test_content_that_goes_on(pair: Pair, length: str, content: list[bytes]) -> None:
+    """What is too much is found before the last of what was announced leaves."""
+    headers = {"content-length": length}
+    with pytest.raises(LocalProtocolError, match="1 bytes more than announced"):
+        await pair.client.post("/echo", content=content, headers=headers)
+    assert pair.server.connections == 0
+    answer = await pair.client.post("/echo", content=content[:-1], headers=headers)
+    assert answer.content == b"".join(content[:-1])
+
+
+@to_container
 async def test_content_that_fails(pair: Pair) -> None:
     def failing(first: bytes) -> Iterable[bytes]:
         yield first
@@ -250,6 +265,60 @@ async def test_contradictions_are_found_before_a_connection_is_made(pair: Pair) 
 
 
 # --- streams ------------------------------------------------------------------------------------
+
+
+@to_container
+async def test_ping(pair: Pair) -> None:
+    for _ in range(3):
+        assert 0 < await pair.client.ping() < 5
+        await pair.client.get("/")
+    assert pair.server.connections == 1
+    assert pair.client.worker.pool.idle == 1
+
+
+@both_loops
+async def test_ping_without_an_answer() -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with scripted_container(deaf) as port, AsyncClient(f"127.0.0.1:{port}") as client:
+        with pytest.raises(CPingTimeout, match=r"no CPONG within 0\.01 s"):
+            await client.ping(timeout=0.01)
+        await until(lambda: client.worker.pool.open == 0)
+        asking = asyncio.create_task(client.ping())
+        await until(lambda: client.worker.pool.busy == 1)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        await until(lambda: client.worker.pool.open == 0)
+    with pytest.raises(PoolClosed):
+        await client.ping()
+
+
+@both_loops
+async def test_ping_when_there_is_nobody() -> None:
+    async def goes_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await take_packet(reader)
+
+    async with scripted_container(goes_away) as port, AsyncClient(f"127.0.0.1:{port}") as client:
+        with pytest.raises(EndpointClosed, match="closed instead of a CPONG"):
+            await client.ping()
+    async with AsyncClient(f"127.0.0.1:{port}") as client:
+        with pytest.raises(ConnectFailed):
+            await client.ping()
+
+
+@to_container
+async def test_ping_that_waits_for_a_connection(pair: Pair) -> None:
+    async with AsyncClient(f"127.0.0.1:{pair.server.port}", secret="s", pool_size=1) as client:
+        async with client.stream("GET", "/big"):
+            waiting = asyncio.create_task(client.ping())
+            called_off = asyncio.create_task(client.ping())
+            await until(lambda: client.worker.pool.waiting == 2)
+            called_off.cancel()
+            await asyncio.wait([called_off])
+            assert client.worker.pool.waiting == 1
+        assert await waiting > 0
 
 
 @to_container

@@ -219,6 +219,18 @@ def test_failures() -> None:
     assert type(failure(Reason.FROZEN, Progress.HEAD_SENT, "cold")) is EndpointError
 
 
+@pytest.mark.parametrize("length", [None, 3])
+@pytest.mark.parametrize(
+    "values", [("4", "4"), ("3", "4"), ("-3",), ("+3",), ("0x3",), ("",), ("3,3",), ("9" * 19,)]
+)
+def test_a_length_that_could_be_read_in_two_ways(
+    values: tuple[str, ...], length: int | None
+) -> None:
+    headers = [("Content-Length", value) for value in values]
+    with pytest.raises(LocalProtocolError, match="content-length"):
+        build(length=length, headers=headers)
+
+
 @given(
     chunks=st.lists(st.binary(max_size=50), max_size=8),
     allowances=st.lists(st.integers(1, 30), min_size=1),
@@ -243,8 +255,12 @@ def test_cutter_counts() -> None:
     cutter.put("é")
     with pytest.raises(LocalProtocolError, match="1 bytes early"):
         cutter.finish()
+    assert not cutter.wants_more
+    cutter.put(b"1")
+    assert cutter.wants_more
+    cutter.put(b"")
     with pytest.raises(LocalProtocolError, match="1 bytes more"):
-        cutter.put(b"12")
+        cutter.put(b"2")
     endless = BodyCutter(None)
     endless.put(memoryview(b"12345678").cast("I"))
     endless.finish()

@@ -184,6 +184,12 @@ def test_content_that_is_wrong(client: Client) -> None:
             client.post("/echo", content=content, headers={"content-length": "11"})
     with pytest.raises(LocalProtocolError, match="more than announced"):
         client.post("/echo", content=[b"0123456789"], headers={"content-length": "9"})
+    for length, wrong in (("0", [b"", b"x"]), ("5", [b"01234", b"5"])):
+        with pytest.raises(LocalProtocolError, match="1 bytes more than announced"):
+            client.post("/echo", content=wrong, headers={"content-length": length})
+    many = [b"x" * 20000, b"", b"y"]
+    with pytest.raises(LocalProtocolError, match="1 bytes more than announced"):
+        client.post("/echo", content=many, headers={"content-length": "20000"})
     with pytest.raises(KeyError):
         client.post("/echo", content=failing())
     with pytest.raises(LocalProtocolError):
@@ -275,6 +281,25 @@ def test_timeouts(client: Client, server: Server) -> None:
 
 async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
+
+
+def test_ping(client: Client) -> None:
+    for _ in range(3):
+        assert 0 < client.ping() < 5
+        client.get("/")
+    assert repr(client).endswith("open=1 idle=1>")
+
+
+def test_ping_without_an_answer() -> None:
+    with (
+        in_background(lambda: scripted_container(deaf)) as port,
+        Client(f"127.0.0.1:{port}") as client,
+    ):
+        with pytest.raises(CPingTimeout):
+            client.ping(timeout=0.05)
+        assert repr(client).endswith("open=0 idle=0>")
+    with Client(f"127.0.0.1:{port}") as client, pytest.raises(ConnectFailed):
+        client.ping()
 
 
 def test_no_cpong() -> None:
