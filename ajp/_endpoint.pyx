@@ -193,6 +193,12 @@ cdef class Endpoint(Line):
     def __repr__(self):
         return f"<Endpoint {self.name} {STATE_NAMES[self.state]} reqs={self.requests}>"
 
+    def change(self, *, double reply_timeout, double connect_ping, double prepost_ping):
+        """Take other times, from the next attempt on; seconds as for a new one."""
+        self._default_reply_timeout = reply_timeout
+        self._connect_ping = connect_ping
+        self._prepost_ping = prepost_ping
+
     # --- asyncio protocol -------------------------------------------------------------------------
 
     def connection_made(self, transport):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -96,6 +96,26 @@ class WorkerSettings:
         """Host and port as one would type them."""
         return address_text(self.host, self.port)
 
+    @property
+    def idle_ping(self) -> float:
+        """Silence of an idle connection after which a CPONG is asked of it; 0: never."""
+        return self.ping_interval if self.ping_timeout > 0 else 0.0
+
+
+def _ways(settings: WorkerSettings) -> tuple[object, ...]:
+    """What connections are made with: where it is another, they are made anew."""
+    return (
+        settings.host,
+        settings.port,
+        settings.max_packet_size,
+        settings.connect_timeout,
+        settings.socket_timeout,
+        settings.socket_buffer,
+        settings.source,
+        settings.keepalive,
+        settings.prefer_ipv6,
+    )
+
 
 class _Alarm(Timed):
     """One of the worker's own deadlines."""
@@ -177,29 +197,17 @@ class Worker:
             size=settings.pool_size,
             min_size=settings.pool_min_size,
             idle_timeout=settings.pool_timeout,
-            ping_interval=settings.ping_interval if settings.ping_timeout > 0 else 0.0,
+            ping_interval=settings.idle_ping,
         )
-        self._dialer = Dialer(
-            name,
-            settings.host,
-            settings.port,
-            address=settings.address,
-            timeout=settings.connect_timeout,
-            source=settings.source,
-            buffer=settings.socket_buffer,
-            keepalive=settings.keepalive,
-            prefer_ipv6=settings.prefer_ipv6,
-            on_answer=self._keep_to,
-        )
+        self._moves = 0
+        self._dialer = self._new_dialer()
         self._connecting: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
         self._queue_alarm = _Alarm(self.maintain)
         self._idle_alarm = _Alarm(self.maintain)
         self._resolve_alarm = _Alarm(self._resolve_again)
-        # Seconds after which something may have to be done about an endpoint that became idle.
-        self._idle_care = min(
-            filter(None, (settings.pool_timeout, self._pool.ping_interval)), default=0.0
-        )
+        self._idle_care = self._care()
         self._all_gone = asyncio.Event()
         self._inquiries: dict[Endpoint, _Inquiry] = {}
 
@@ -284,6 +292,35 @@ class Worker:
             if inquiry.asked is not None and self._inquiries.pop(inquiry.asked, None) is not None:
                 inquiry.asked.close()
 
+    # --- for operators ----------------------------------------------------------------------------
+
+    def change(self, settings: WorkerSettings) -> None:
+        """Take other settings; attempts under way end on the connection they have.
+
+        Where connections would be made in another way, as with another host or max_packet_size,
+        idle ones are closed now, and busy ones when they are done.
+
+        Source:
+            mod_jk `jk_ajp_pull`. Differs: connections that are being made are made anew as well,
+            and another max_packet_size counts for new connections alone.
+        """
+        before, self.settings = self.settings, settings
+        pool = self._pool
+        pool.size, pool.min_size = settings.pool_size, settings.pool_min_size
+        pool.idle_timeout, pool.ping_interval = settings.pool_timeout, settings.idle_ping
+        self._idle_care = self._care()
+        if _ways(before) != _ways(settings):
+            self._move()
+        for endpoint in pool.endpoints:
+            endpoint.change(
+                reply_timeout=settings.reply_timeout,
+                connect_ping=settings.connect_ping,
+                prepost_ping=settings.prepost_ping,
+            )
+        if not self._closed:
+            self._connect_more()
+            self.maintain(self._loop.time())
+
     # --- EndpointOwner ----------------------------------------------------------------------------
 
     def endpoint_released(self, endpoint: Endpoint) -> None:
@@ -345,7 +382,7 @@ class Worker:
         for task in self._connecting:
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
-        await self._dialer.aclose()
+        await asyncio.gather(*self._leaving, self._dialer.aclose())
         if self._pool.busy and grace > 0:
             try:
                 async with asyncio.timeout(grace):
@@ -401,11 +438,56 @@ class Worker:
 
     def _keep_to(self, hosts: frozenset[str]) -> None:
         """This is where the name leads: endpoints to anywhere else finish their work."""
-        for endpoint in self._pool.endpoints:
-            if endpoint.peer not in hosts:
-                endpoint.retire()
-                if not self._pool.is_busy(endpoint):
-                    endpoint.close()
+        self._let_go([each for each in self._pool.endpoints if each.peer not in hosts])
+
+    def _let_go(self, endpoints: Iterable[Endpoint]) -> None:
+        for endpoint in endpoints:
+            endpoint.retire()
+            if not self._pool.is_busy(endpoint):
+                endpoint.close()
+
+    def _care(self) -> float:
+        """Seconds after which something may have to be done about an endpoint that became idle."""
+        return min(filter(None, (self._pool.idle_timeout, self._pool.ping_interval)), default=0.0)
+
+    def _new_dialer(self) -> Dialer:
+        settings = self.settings
+        self._moves += 1
+        number = self._moves
+
+        def keep_to(hosts: frozenset[str]) -> None:
+            # What is heard of a former host is of no use any more.
+            if number == self._moves:
+                self._keep_to(hosts)
+
+        return Dialer(
+            self.name,
+            settings.host,
+            settings.port,
+            address=settings.address,
+            timeout=settings.connect_timeout,
+            source=settings.source,
+            buffer=settings.socket_buffer,
+            keepalive=settings.keepalive,
+            prefer_ipv6=settings.prefer_ipv6,
+            on_answer=keep_to,
+        )
+
+    def _move(self) -> None:
+        """Make connections in another way from now on."""
+        former, self._dialer = self._dialer, self._new_dialer()
+        self._let_go(self._pool.endpoints)
+        task = self._loop.create_task(
+            self._leave(former, frozenset(self._connecting)), name=f"ajp leave {self.name}"
+        )
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, dialer: Dialer, connecting: Set[asyncio.Task[None]]) -> None:
+        """Close a dialer, once nobody needs it any more."""
+        if connecting:
+            await asyncio.wait(connecting)
+        await dialer.aclose()
 
     def _connect_more(self) -> None:
         while not self._closed and self._pool.wants_connection():
@@ -446,7 +528,17 @@ class Worker:
         self._connect_more()
 
     async def _dial(self) -> Endpoint:
-        return await self._dialer.dial(self._endpoint)
+        while True:
+            dialer = self._dialer
+            try:
+                endpoint = await dialer.dial(self._endpoint)
+            except EndpointError:
+                if dialer is self._dialer:
+                    raise
+            else:
+                if dialer is self._dialer:
+                    return endpoint
+                endpoint.close()
 
     def _endpoint(self, peer: str) -> Endpoint:
         settings = self.settings
