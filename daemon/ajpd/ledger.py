@@ -25,7 +25,7 @@ from ajp.table import Table, private_memory
 
 from .config.model import BalancerConfig, Config, WorkerConfig
 
-__all__ = ["FRONT", "Ledger", "default_table", "describe", "open_table"]
+__all__ = ["FRONT", "Ledger", "default_table", "describe", "open_table", "slot_address"]
 
 #: Name of the slot in which everything is counted that a client asked for.
 FRONT: Final = "front"
@@ -128,7 +128,7 @@ class Ledger:
                 column=column,
                 front=Slot.take(memory, Kind.FRONT, FRONT),
                 workers={
-                    name: Slot.take(memory, Kind.WORKER, name, address=_address(worker))
+                    name: Slot.take(memory, Kind.WORKER, name, address=slot_address(worker))
                     for name, worker in config.containers.items()
                 },
                 balancers={
@@ -167,13 +167,13 @@ def _members(memory: Memory, balancer: BalancerConfig) -> list[Slot]:
             Kind.MEMBER,
             member.name,
             balancer=balancer.name,
-            address=_address(member.worker),
+            address=slot_address(member.worker),
         )
         for member in balancer.members
     ]
 
 
-def _address(worker: WorkerConfig) -> str:
+def slot_address(worker: WorkerConfig) -> str:
     """A container's address as the table has it: a very long one is cut, and told by its hash."""
     address = worker.address
     if len(address.encode()) <= _LONGEST_ADDRESS:

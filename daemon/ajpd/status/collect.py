@@ -15,9 +15,9 @@ from ajp.errors import StatusTableError
 from ajp.lb import Activation, State
 from ajp.lb.settings import multipliers
 from ajp.snapshot import Kind, ProcessState, Snapshot, Totals
-from ajp.worker import WorkerSettings
 from ajpd.config.changes import Setting, changed, decode, settings_of
 from ajpd.config.model import BalancerConfig, Config, MemberConfig, WorkerConfig
+from ajpd.ledger import FRONT, slot_address
 
 from .report import (
     BalancerReport,
@@ -25,11 +25,12 @@ from .report import (
     Probe,
     ProcessReport,
     Report,
+    SlotReport,
     Trouble,
     WorkerReport,
 )
 
-__all__ = ["RECENT_S", "address_of", "collect", "containers", "current_slots"]
+__all__ = ["RECENT_S", "collect", "current_slots"]
 
 #: Sessions that were seen within so many seconds are recent.
 RECENT_S: Final = 300.0
@@ -79,17 +80,6 @@ class _Seen(NamedTuple):
     snapshot: Snapshot
 
 
-def address_of(config: WorkerConfig) -> str:
-    """A container's address, as slots are named by it."""
-    return WorkerSettings(host=config.host, port=config.port).address
-
-
-def containers(config: Config) -> dict[str, WorkerConfig]:
-    """Every container by name: those that rules name, and the members of balancers."""
-    members = [m.worker for balancer in config.balancers.values() for m in balancer.members]
-    return {worker.name: worker for worker in (*config.workers.values(), *members)}
-
-
 def current_slots(table: Memory) -> list[Slot]:
     """The slots of what is served now: those that no process refers to any more are left out.
 
@@ -132,6 +122,7 @@ def collect(
         processes=tuple(_processes(table, moment)),
         balancers=tuple(collector.balancers()),
         workers=tuple(collector.workers.values()),
+        front=collector.front(),
         missing=tuple(collector.missing()),
     )
 
@@ -162,7 +153,7 @@ class _Collector:
         """What there is, by kind, balancer and name; of two of one name the configured one."""
         addresses = {}
         if self._config is not None:
-            addresses = {name: address_of(w) for name, w in containers(self._config).items()}
+            addresses = {name: slot_address(w) for name, w in self._config.containers.items()}
         found: dict[Key, _Seen] = {}
         for slot in current_slots(table):
             key = (slot.kind, slot.balancer, slot.name)
@@ -181,8 +172,13 @@ class _Collector:
         for name in sorted(names, key=lambda name: order.get(name, len(order))):
             yield name, self._seen[kind, balancer, name]
 
+    def front(self) -> SlotReport | None:
+        """All that clients ask for."""
+        seen = self._seen.get((Kind.FRONT, "", FRONT))
+        return None if seen is None else SlotReport(**self._common(seen, None))
+
     def _workers(self) -> dict[str, WorkerReport]:
-        configs = {} if self._config is None else containers(self._config)
+        configs = {} if self._config is None else self._config.containers
         users: dict[str, list[str]] = {}
         for kind, balancer, name in self._seen:
             if kind is Kind.MEMBER:
@@ -323,7 +319,7 @@ class _Collector:
         """Names that the files have and the table does not."""
         if self._config is None:
             return
-        for name in containers(self._config):
+        for name in self._config.containers:
             if (Kind.WORKER, "", name) not in self._seen:
                 yield name
         for name, balancer in self._config.balancers.items():

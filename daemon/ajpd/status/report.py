@@ -232,6 +232,7 @@ class Report:
         processes: that live, by column.
         balancers: in the order of the configuration.
         workers: every container, members and others, in the order of the configuration.
+        front: all requests of clients, whoever answered them; None where nobody counts them.
         missing: names that the configuration has and the daemon does not know: it was not
             reloaded since. Members as `balancer/member`.
     """
@@ -243,6 +244,7 @@ class Report:
     processes: tuple[ProcessReport, ...]
     balancers: tuple[BalancerReport, ...]
     workers: tuple[WorkerReport, ...]
+    front: SlotReport | None = None
     missing: tuple[str, ...] = ()
 
     @property

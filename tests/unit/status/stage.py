@@ -8,7 +8,7 @@ from ajp._slot import Slot
 from ajp.table import Table
 from ajpd.config.load import load_files
 from ajpd.config.model import Config
-from ajpd.status.collect import address_of, containers
+from ajpd.ledger import Ledger
 
 WORKERS = """\
 worker.list=lb,other,alone
@@ -57,13 +57,9 @@ class Daemon:
         """Take the slots of a configuration, and a column, as a new generation does."""
         self.config = config
         self.table.begin_generation()
-        for worker in containers(config).values():
-            self.slots[worker.name] = self.table.worker(worker.name, address_of(worker))
-        for balancer in config.balancers.values():
-            self.slots[balancer.name] = self.table.balancer(balancer.name)
-            for member in balancer.members:
-                address = address_of(member.worker)
-                slot = self.table.member(balancer.name, member.name, address)
-                slot.settle(member.activation)
-                self.slots[f"{balancer.name}/{member.name}"] = slot
+        ledger = Ledger.enter(self.table, config)
+        ledger.settle(config)
+        self.slots |= {**ledger.workers, **ledger.balancers, "front": ledger.front}
+        for balancer, members in ledger.members.items():
+            self.slots |= {f"{balancer}/{slot.name}": slot for slot in members}
         return self.table.claim_process(os.getpid())

@@ -73,7 +73,7 @@ def test_settings_are_those_of_the_files_and_what_was_changed(daemon: Daemon) ->
     assert alone.number("reply_timeout_ms") == 9000
     assert alone.text("host") == "localhost"
     assert {b.kind: set(b.settings) for b in (lb, one, alone)} == {
-        kind: set(FIELDS[kind]) for kind in Kind
+        kind: set(FIELDS[kind]) for kind in (Kind.BALANCER, Kind.MEMBER, Kind.WORKER)
     }
 
 
@@ -141,6 +141,15 @@ def test_counts_and_activation_of_a_member(daemon: Daemon) -> None:
     assert one.activation is Activation.DISABLED
     assert one.settings["activation"] is Activation.DISABLED
     assert member_of(daemon, "nodeB", "other").activation is Activation.ACTIVE
+
+
+def test_what_clients_asked_for(daemon: Daemon) -> None:
+    daemon.column.begun(daemon.slots["front"])
+    daemon.column.failed(daemon.slots["front"], Reason.NO_MAPPING, NOW)
+    front = collect(daemon.table, daemon.config, now=NOW).front
+    assert front is not None
+    assert (front.kind, front.in_flight, front.settings) == (Kind.FRONT, 1, {})
+    assert front.totals.reasons == {Reason.NO_MAPPING: 1}
 
 
 def test_processes(daemon: Daemon) -> None:
