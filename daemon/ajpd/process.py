@@ -23,7 +23,7 @@ from ajp.worker import Worker, WorkerSettings
 from ._front import Front
 from ._service import Service, Target
 from .balancing import MAINTAIN_EVERY, log_changes, maintain, make_group
-from .config.model import Config, WorkerConfig
+from .config.model import STATUS_IS_SERVED, Config, WorkerConfig
 from .config.urimap import UriMap
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
@@ -167,7 +167,7 @@ class Process:
         self._upkeep_timer: asyncio.TimerHandle | None = None
         self.service = Service(
             self.timers.wheel,
-            UriMap(config.rules).match,
+            UriMap(config.rules, () if STATUS_IS_SERVED else config.statuses).match,
             {**{name: targets[name] for name in config.workers}, **self.groups},
             header_timeout=server.header_timeout_ms / 1000,
             keepalive_timeout=server.keepalive_timeout_ms / 1000,

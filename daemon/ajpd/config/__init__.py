@@ -1,8 +1,8 @@
 """Configuration files → one frozen `Config`. The names for the rest of the daemon; no code.
 
-Inside, imports go down this list only: errors, properties, secret, values, rows, directives,
-model, attributes, certificates, sections, workers, balancers, extensions, urimap, toml, server,
-tls, load.
+Inside, imports go down this list only: errors, values, properties, rows, directives, secret,
+addresses, model, changes, attributes, certificates, sections, workers, status_worker,
+balancers, extensions, urimap, toml, server, tls, load.
 """
 
 from .errors import ConfigError, ConfigErrors, ConfigWarning, Place
@@ -17,6 +17,7 @@ from .model import (
     Mount,
     MountSource,
     ServerConfig,
+    StatusConfig,
     WorkerConfig,
 )
 from .urimap import Decision, UriMap
@@ -36,6 +37,7 @@ __all__ = [
     "MountSource",
     "Place",
     "ServerConfig",
+    "StatusConfig",
     "UriMap",
     "WorkerConfig",
     "load_files",

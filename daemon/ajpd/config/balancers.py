@@ -4,8 +4,8 @@ This file knows what the directives of a balancer and of its members mean togeth
 itself is reached is for `workers.py`.
 
 Source: mod_jk `jk_lb_worker.c` (validate, init: members, routes, domains, the secret that members
-inherit) and `jk_util.c` for the defaults. Differs on purpose: a `redirect` to a route that nobody
-has is an error; two different secrets for one container are another.
+inherit) and `jk_util.c` for the defaults. Differs on purpose: two different secrets for one
+container are an error.
 """
 
 import re
@@ -15,8 +15,9 @@ from typing import Final, Literal, NamedTuple, cast
 from ajp.lb import Activation, Member, Method
 
 from .errors import Findings, Place, suggest
-from .model import BalancerConfig, MemberConfig, WorkerConfig
-from .sections import Section, SectionValues
+from .model import BalancerConfig, MemberConfig, StatusConfig, WorkerConfig
+from .sections import Section, SectionValues, check_type
+from .status_worker import build_status
 from .workers import build_worker
 
 __all__ = ["MAX_MEMBERS", "Workers", "bad_session_name", "build_workers"]
@@ -45,6 +46,7 @@ class Workers(NamedTuple):
 
     workers: dict[str, WorkerConfig]
     balancers: dict[str, BalancerConfig]
+    statuses: dict[str, StatusConfig]
 
 
 def build_workers(
@@ -65,14 +67,18 @@ def build_workers(
         maintain_ms: what worker.maintain says.
 
     Returns:
-        every worker of type ajp13, members included, and every balancer; without those that have
-        errors, or a member with errors.
+        every worker of type ajp13, members included, every balancer and every status worker;
+        without those that have errors, or a member with errors.
     """
     wanted = [sections[name] for name in used]
+    for section in wanted:
+        check_type(section, findings)
     groups = [_Group(section, sections, findings) for section in wanted if section.kind == "lb"]
     secrets = _secrets(groups, findings, env)
     members = {name: section for group in groups for name, section in group.members.items()}
-    plain = {section.name: section for section in wanted if section.kind != "lb"}
+    plain = {section.name: section for section in wanted if section.kind == "ajp13"}
+    for name in members.keys() - plain.keys():
+        check_type(members[name], findings)
     workers: dict[str, WorkerConfig] = {}
     for name, section in (plain | members).items():
         worker = build_worker(
@@ -85,7 +91,9 @@ def build_workers(
         balancer = group.balancer(workers, maintain_ms)
         if balancer is not None:
             balancers[balancer.name] = balancer
-    return Workers(workers, balancers)
+    pages = [section for section in wanted if section.kind == "status"]
+    statuses = {section.name: build_status(section, findings) for section in pages}
+    return Workers(workers, balancers, statuses)
 
 
 def _secrets(
@@ -136,8 +144,10 @@ class _Group:
             elif name not in self._sections:
                 hint = suggest(name, self._sections)
                 self._error(place, f"{what} is defined nowhere", hint=hint)
-            elif self._sections[name].kind == "lb":
-                self._error(place, f"{what} is a balancer itself; members are of type ajp13")
+            elif self._sections[name].kind != "ajp13":
+                is_balancer = self._sections[name].kind == "lb"
+                kind = "a balancer itself" if is_balancer else "a status worker"
+                self._error(place, f"{what} is {kind}; members are of type ajp13")
             else:
                 found[name] = self._sections[name]
         if not written:
@@ -241,11 +251,11 @@ class _Group:
         hint = routed.get(member.redirect) or suggest(member.redirect, others)
         message = f"{to} is the route of no member of {balancer}"
         known = {_route_in(section) for section in self._sections.values()}
-        if member.redirect in known and member.redirect not in routed:
-            # Somebody has it: taken out of the list for a while, or a member elsewhere.
-            self._findings.warn(place, message, directive="redirect")
-        else:
-            self._findings.error(place, message, directive="redirect", hint=hint)
+        is_elsewhere = member.redirect in known and member.redirect not in routed
+        # Somebody has it: taken out of the list for a while, or a member elsewhere.
+        is_fine = is_elsewhere or self.members[member.name].is_lenient
+        say = self._findings.warn if is_fine else self._findings.error
+        say(place, message, directive="redirect", hint="" if is_elsewhere else hint)
 
 
 def _route_in(section: Section) -> str:

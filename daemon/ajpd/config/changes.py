@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar, cast
 from ajp.lb import Activation, Member, Method
 from ajp.snapshot import FIELDS, TEXTS, Kind
 
+from .addresses import parse_host, parse_unix_path
 from .directives import lookup
-from .model import BalancerConfig, MemberConfig, WorkerConfig, parse_host, parse_unix_path
+from .model import BalancerConfig, MemberConfig, WorkerConfig
 from .values import BadValue, Directive, Scope, Unit, Value, ValueType, read_text
 
 __all__ = ["Setting", "changed", "check", "decode", "directive_of", "encode", "read", "settings_of"]

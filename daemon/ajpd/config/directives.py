@@ -20,7 +20,6 @@ __all__ = [
     "in_scope",
     "known_scopes",
     "lookup",
-    "not_yet",
     "suggest_in",
     "worker_directive",
 ]
@@ -86,8 +85,3 @@ def known_scopes(name: str) -> tuple[Scope, ...]:
 def suggest_in(name: str, scopes: Iterable[Scope]) -> str:
     """The name in these scopes that was probably meant, or an empty string."""
     return suggest(name, [known for scope in scopes for known in _TABLE[scope]])
-
-
-def not_yet(what: str) -> str:
-    """The message for something of mod_jk's that this version cannot honour."""
-    return f"{what} is known to mod_jk, not supported by this version"

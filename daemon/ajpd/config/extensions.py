@@ -3,9 +3,10 @@
 First they are read, when no worker is known yet; then `settle` holds those for a balancer against
 the balancer that the rule leads to.
 
-Source: mod_jk `jk_uri_worker_map.c` (parse_rule_extensions, extract_activation). Differs on
-purpose: what mod_jk drops with a line in its log is an error here, and a rule's own
-`session_cookie_path` counts, which mod_jk reads and forgets.
+Source: mod_jk `jk_uri_worker_map.c` (parse_rule_extensions, extract_activation). What mod_jk drops
+with a line in its log is dropped with a warning where it is in a file of mod_jk's, and an error in
+ajpd.toml. Differs on purpose: a rule's own `session_cookie_path` counts, which mod_jk reads and
+forgets; a value that is no number is an error.
 """
 
 import re
@@ -54,17 +55,27 @@ class Options(NamedTuple):
     overrides: tuple[tuple[str, Activation], ...] = ()
 
 
-def parse_extensions(words: Iterable[str], findings: Findings, place: Place) -> Options:
-    """Understand what stands between the semicolons; what is wrong goes to `findings`."""
-    return _Parser(findings, place).options(words)
+def parse_extensions(
+    words: Iterable[str], findings: Findings, place: Place, *, is_lenient: bool = False
+) -> Options:
+    """Understand what stands between the semicolons; what is wrong goes to `findings`.
+
+    Args:
+        words: each of them.
+        findings: of the whole configuration.
+        place: of the rule.
+        is_lenient: what mod_jk accepts, in its way, is no error.
+    """
+    return _Parser(findings, place, is_lenient=is_lenient).options(words)
 
 
 class _Parser:
     """Reads the extensions of one rule."""
 
-    def __init__(self, findings: Findings, place: Place) -> None:
+    def __init__(self, findings: Findings, place: Place, *, is_lenient: bool) -> None:
         self._findings = findings
         self._place = place
+        self._is_lenient = is_lenient
 
     def options(self, words: Iterable[str]) -> Options:
         found = self._pairs(iter(words))
@@ -104,7 +115,7 @@ class _Parser:
             if name not in _EXTENSIONS:
                 if word.strip():
                     hint = suggest(name, _EXTENSIONS)
-                    self._error(name, f"unknown extension {name!r} of a rule", hint=hint)
+                    self._object(name, f"unknown extension {name!r} of a rule", hint=hint)
             elif name in found and name in _ONCE:
                 self._warn(name, f"{name!r} is there twice; the first one counts")
             else:
@@ -143,7 +154,16 @@ class _Parser:
                 overrides[member] = word
         return tuple((member, _ACTIVATIONS[word]) for member, word in overrides.items())
 
+    def _number(self, name: str, value: str) -> str:
+        """What a number begins with, where mod_jk looks no further."""
+        begin = re.match(r"[+-]?[0-9]+", value) if self._is_lenient else None
+        if begin is None or begin[0] == value:
+            return value
+        self._warn(name, f"{name}: {value!r} counts as {begin[0]}, as in mod_jk")
+        return begin[0]
+
     def _timeout(self, value: str) -> int | None:
+        value = self._number("reply_timeout", value)
         if not re.fullmatch(r"-?[0-9]{1,10}", value) or not -1 <= int(value) <= _MAX_INT:
             self._error(
                 "reply_timeout",
@@ -156,7 +176,8 @@ class _Parser:
     def _statuses(self, value: str) -> tuple[int, ...] | None:
         """`503,-500`: a list that takes the place of the worker's; empty says nothing."""
         found = []
-        for word in filter(None, _SEPARATORS.split(value)):
+        for written in filter(None, _SEPARATORS.split(value)):
+            word = self._number("fail_on_status", written)
             if re.fullmatch(r"-?[1-9][0-9]{2}", word):
                 found.append(int(word))
             else:
@@ -166,6 +187,7 @@ class _Parser:
 
     def _least(self, value: str) -> int:
         """The smallest status that is answered with a page of our own; 0 for none."""
+        value = self._number("use_server_errors", value)
         if value == "0" or re.fullmatch(r"[45][0-9]{2}", value):
             return int(value)
         what = f"{value!r} is neither 0 nor a status of 400 to 599"
@@ -174,6 +196,12 @@ class _Parser:
 
     def _warn(self, name: str, message: str) -> None:
         self._findings.warn(self._place, message, directive=name)
+
+    def _object(self, name: str, message: str, *, hint: str = "") -> None:
+        if self._is_lenient:
+            message = f"{message} is not looked at, as in mod_jk"
+        say = self._findings.warn if self._is_lenient else self._findings.error
+        say(self._place, message, directive=name, hint=hint)
 
     def _error(self, name: str, message: str, *, hint: str = "") -> None:
         self._findings.error(self._place, message, directive=name, hint=hint)

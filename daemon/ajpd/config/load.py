@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from .balancers import build_workers
-from .directives import lookup
+from .directives import WORKER_SCOPES, in_scope, lookup
 from .errors import ConfigErrors, Findings, Place, suggest
 from .extensions import settle
 from .model import (
+    STATUS_IS_SERVED,
     AttributeRule,
     Config,
     ListenAddress,
@@ -21,11 +22,12 @@ from .model import (
     LogLevel,
     Mount,
     ServerConfig,
+    StatusConfig,
     TableConfig,
     TlsConfig,
     WorkerConfig,
 )
-from .properties import read_properties, resolve_references
+from .properties import LIST_ATTRIBUTES, Repeats, read_properties, resolve_references
 from .sections import (
     Section,
     check_names,
@@ -42,6 +44,9 @@ from .values import Scope, default_of
 __all__ = ["load_files", "load_toml"]
 
 _COMMAND_LINE: Final = "command line"
+_REPEATS: Final = Repeats(
+    known=frozenset(name for scope in WORKER_SCOPES for name in in_scope(scope)) - LIST_ATTRIBUTES
+)
 
 StrPath = str | os.PathLike[str]
 
@@ -114,7 +119,8 @@ class _Parts:
     """What was read so far, not yet checked against each other.
 
     `is_complete` turns false when the workers file cannot be read; what it defines is unknown
-    then, so nobody is told that it is missing. `unlisted` are the workers of ajpd.toml that no
+    then, so nobody is told that it is missing. `without_list` is a workers file in which there is
+    no worker.list. `unlisted` are the workers of ajpd.toml that no
     worker.list names, although rules may.
     """
 
@@ -122,6 +128,7 @@ class _Parts:
     listen: tuple[ListenAddress, ...] | None = None
     sections: dict[str, Section] = field(default_factory=dict)
     listed: list[tuple[str, Place]] = field(default_factory=list)
+    without_list: Place | None = None
     unlisted: set[str] = field(default_factory=set)
     maintain_ms: int = cast(int, default_of(lookup(Scope.GLOBAL, "maintain")))
     is_complete: bool = True
@@ -132,7 +139,9 @@ class _Parts:
     def take_workers(self, file: str, findings: Findings, asked_at: Place | None) -> None:
         self.files.append(file)
         before = len(findings.errors)
-        properties = read_properties(file, findings, env=self.env, asked_at=asked_at)
+        properties = read_properties(
+            file, findings, env=self.env, repeats=_REPEATS, asked_at=asked_at
+        )
         if len(findings.errors) > before:
             self.is_complete = False
             return
@@ -144,17 +153,23 @@ class _Parts:
         properties = resolve_references(properties, findings)
         self.sections = sections_from_properties(properties, findings)
         self.maintain_ms = maintain_ms(properties, findings)
-        self.listed = listed_workers(properties) or self._default_list(Place(file), findings)
+        self.listed = listed_workers(properties)
+        self.without_list = None if self.listed else Place(file)
 
-    def _default_list(self, place: Place, findings: Findings) -> list[tuple[str, Place]]:
+    def make_up_list(self, findings: Findings) -> None:
         """Without worker.list there is one worker, ajp13; mod_jk even makes it up."""
+        if self.without_list is None or self.listed:
+            return
         (name,) = cast(tuple[str, ...], lookup(Scope.GLOBAL, "list").default)
-        if name in self.sections:
-            return [(name, self.sections[name].place)]
-        findings.error(
-            place, f"no worker.list, and no worker is named {name!r}", directive="worker.list"
-        )
-        return []
+        if name not in self.sections:
+            findings.warn(
+                self.without_list,
+                f"no worker.list: as in mod_jk there is one worker, {name!r}, a container on "
+                "localhost with port 8009",
+                directive="worker.list",
+            )
+            self.sections[name] = Section(name=name, place=self.without_list)
+        self.listed = [(name, self.sections[name].place)]
 
     def take_map(self, file: str, findings: Findings, asked_at: Place | None) -> None:
         self.files.append(file)
@@ -204,13 +219,14 @@ def _finish(
     parts: _Parts, document: TomlFile | None, findings: Findings, *, whole: Place
 ) -> Config:
     """Build the workers, check everything against everything, raise or return."""
+    parts.make_up_list(findings)
     listed = _check_list(parts, findings, whole)
     members = _check_members(parts, listed, findings)
     for name, section in parts.sections.items():
         check_names(section, findings)
         if name not in listed and name not in members and name not in parts.templates:
             findings.warn(section.place, f"worker {name!r} is not in worker.list and not used")
-    workers, balancers = build_workers(
+    workers, balancers, statuses = build_workers(
         parts.sections, listed, findings, env=parts.env, maintain_ms=parts.maintain_ms
     )
     parts.rules += _rules_of_workers(parts, listed, findings)
@@ -218,7 +234,8 @@ def _finish(
     if parts.is_complete:
         _check_rules(parts, listed, findings)
         _check_reach(parts, listed, members, findings, whole=whole)
-    _check_switched_off(parts.rules, workers, findings)
+    _check_switched_off(parts, workers, findings)
+    _check_served(parts.rules, statuses, findings)
     server = build_server(document, parts.listen, findings)
     tls = _tls(document, server.listen, findings)
     findings.raise_errors()
@@ -226,6 +243,7 @@ def _finish(
         server=server,
         workers={name: workers[name] for name in listed if name in workers},
         balancers=balancers,
+        statuses=statuses,
         rules=tuple(parts.rules),
         log=_log(document),
         table=_table(document),
@@ -313,14 +331,27 @@ def _check_rules(parts: _Parts, listed: Mapping[str, Place], findings: Findings)
 
 
 def _check_switched_off(
-    rules: Iterable[Mount], workers: Mapping[str, WorkerConfig], findings: Findings
+    parts: _Parts, workers: Mapping[str, WorkerConfig], findings: Findings
 ) -> None:
     """Port 0 is for members; a rule must not lead to one."""
-    for rule in rules:
+    for rule in parts.rules:
         worker = None if rule.is_exclusion or rule.is_disabled else workers.get(rule.worker)
-        if worker is not None and worker.port == 0 and worker.unix_path is None:
-            message = f"the rule {rule} leads to worker {rule.worker!r}, which port 0 switches off"
-            findings.error(rule.place, message, directive=str(rule))
+        if worker is None or worker.port or worker.unix_path is not None:
+            continue
+        message = f"the rule {rule} leads to worker {rule.worker!r}, which is switched off"
+        say = findings.warn if parts.sections[rule.worker].is_lenient else findings.error
+        say(rule.place, message, directive=str(rule))
+
+
+def _check_served(
+    rules: Iterable[Mount], statuses: Mapping[str, StatusConfig], findings: Findings
+) -> None:
+    for rule in rules:
+        if STATUS_IS_SERVED or rule.is_exclusion or rule.is_disabled:
+            continue
+        if rule.worker in statuses:
+            message = f"the rule {rule} leads to a status page, which this version does not serve"
+            findings.warn(rule.place, f"{message}: 404 is answered", directive=str(rule))
 
 
 def _check_reach(

@@ -4,8 +4,6 @@ Law: all times are milliseconds and say so in their names; all defaults are fill
 that made it into these classes needs no further check. Secrets are never part of a repr.
 """
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -14,10 +12,12 @@ from typing import Final, Literal
 from ajp.dial import address_text
 from ajp.lb import Activation, Extension, Member, Method, Settings
 
+from .addresses import ListenAddress
 from .errors import ConfigWarning, Place
 
 __all__ = [
     "CPING_IDLE_MS",
+    "STATUS_IS_SERVED",
     "AttributeRule",
     "BalancerConfig",
     "Config",
@@ -29,6 +29,7 @@ __all__ = [
     "Mount",
     "MountSource",
     "ServerConfig",
+    "StatusConfig",
     "TableConfig",
     "TlsConfig",
     "WorkerConfig",
@@ -37,15 +38,13 @@ __all__ = [
 #: prepost_timeout applies to pooled connections that were idle for longer than this.
 CPING_IDLE_MS: Final = 1000
 
-#: Longest path of a Unix domain socket on Linux, in bytes.
-MAX_UNIX_PATH: Final = 107
+#: Whether the daemon answers for workers of type status. As long as it does not, a rule that leads
+#: to one gets a warning, and its requests a 404.
+STATUS_IS_SERVED: Final[bool] = False
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ForwardURI = Literal["proxy", "compat", "compat_unparsed", "escaped"]
 ForwardedHeaders = Literal["auto", "x-forwarded", "forwarded", "none"]
-
-_FD_NAME: Final = re.compile(r"[0-9]{1,6}|[A-Za-z_.@-][A-Za-z0-9_.@-]{0,254}")
-_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,100 +233,40 @@ class BalancerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListenAddress:
-    """Where browsers connect: host and port, or a path, or a socket that is there already.
+class StatusConfig:
+    """A worker of type `status`: a page about all other workers.
 
-    `fd` is the number of a descriptor, or a name that systemd gave one or more of them.
+    A rating is a number of 24 bits, as in mod_jk. Its lowest byte is for active members, the next
+    one for disabled, the third for stopped ones; in each byte, bits 0 to 4 are for the states OK,
+    idle, busy, recovering (forced and probed ones too) and error.
+
+    Attributes:
+        name: of the worker.
+        css: address of a style sheet; empty for none.
+        read_only: nothing can be changed.
+        users: who may see it; empty for everybody.
+        user_case_insensitive: their case does not count.
+        good: rating of members that are well; where `bad` has a bit too, that counts.
+        bad: rating of members that are not.
+        prefix: what keys of the output as properties begin with.
+        ns: what names of XML elements begin with; maybe empty.
+        xmlns: attribute of the root element; maybe empty.
+        doctype: text behind the XML declaration; maybe empty.
+        place: where the worker begins in its file.
     """
 
-    host: str = ""
-    port: int = 0
-    path: str = ""
-    fd: str = ""
-
-    def __str__(self) -> str:
-        if self.fd:
-            return f"fd:{self.fd}"
-        if self.path:
-            return f"unix:{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @classmethod
-    def parse(cls, text: str) -> "ListenAddress":
-        """Read `host:port`, `[IPv6]:port`, `unix:/path`, `fd:N` or `fd:NAME`.
-
-        Port 0 lets the system choose.
-
-        Raises:
-            ValueError: it is none of these; the message says what is missing.
-        """
-        if text.startswith("unix:"):
-            return cls(path=parse_unix_path(text))
-        if text.startswith("fd:"):
-            return cls(fd=parse_fd(text))
-        host, colon, port = text.rpartition(":")
-        if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            raise ValueError(f"{text!r} does not end with a port, such as 127.0.0.1:8080")
-        if not host or host == "*":
-            raise ValueError(f"{text!r} has no address; 0.0.0.0:{port} listens on all of IPv4")
-        if ":" in host and not host.startswith("["):
-            raise ValueError(f"{text!r}: an IPv6 address needs brackets, such as [::1]:8080")
-        return cls(host=parse_host(host), port=int(port))
-
-
-def parse_unix_path(text: str) -> str:
-    """Take the path out of `unix:/path`.
-
-    Raises:
-        ValueError: it is not absolute, too long for a socket, or holds a NUL.
-    """
-    path = text.removeprefix("unix:")
-    if not path.startswith("/"):
-        raise ValueError(f"{text!r}: the path of a Unix socket begins with /")
-    if "\0" in path or len(path.encode("utf-8", "surrogateescape")) > MAX_UNIX_PATH:
-        raise ValueError(f"the path of a Unix socket has at most {MAX_UNIX_PATH} bytes")
-    return path
-
-
-def parse_fd(text: str) -> str:
-    """Take number or name out of `fd:3` or `fd:NAME`.
-
-    Raises:
-        ValueError: it is neither, or one of the standard streams.
-    """
-    name = text.removeprefix("fd:")
-    if not _FD_NAME.fullmatch(name):
-        raise ValueError(f"{text!r}: a number belongs behind fd:, or a name that systemd gave")
-    if name.isdecimal() and int(name) < 3:
-        raise ValueError(f"{text!r}: 0 to 2 are the standard streams, sockets begin with fd:3")
-    return name
-
-
-def parse_host(text: str) -> str:
-    """Check that a text can be a host: a name, an IPv4 or an IPv6 address (brackets are cut).
-
-    Raises:
-        ValueError: it cannot.
-    """
-    is_bracketed = text.startswith("[") and text.endswith("]")
-    bare = text[1:-1] if is_bracketed else text
-    if ":" in bare:
-        try:
-            ipaddress.IPv6Address(bare)
-        except ValueError as exc:
-            raise ValueError(_not_a_host(text, bare)) from exc
-        return bare
-    if is_bracketed or not _HOST_NAME.fullmatch(bare):
-        raise ValueError(f"{text!r} is neither a host name nor an address")
-    return bare
-
-
-def _not_a_host(text: str, bare: str) -> str:
-    host, _, port = bare.rpartition(":")
-    if ":" not in host and port.isdecimal():
-        return f"{text!r}: a host has no port; write host={host} and port={port}"
-    return f"{text!r} is neither a host name nor an address"
+    name: str
+    css: str = ""
+    read_only: bool = False
+    users: tuple[str, ...] = ()
+    user_case_insensitive: bool = False
+    good: int = 0x00000F
+    bad: int = 0xFF1010
+    prefix: str = "worker"
+    ns: str = "jk:"
+    xmlns: str = 'xmlns:jk="http://tomcat.apache.org"'
+    doctype: str = ""
+    place: Place = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -496,6 +435,7 @@ class Config:
         server: the side that faces the browsers.
         workers: workers of type ajp13 that rules may name, in the order of worker.list.
         balancers: those of type lb, in the same order.
+        statuses: those of type status, in the same order.
         rules: all rules in the order they were written; `UriMap` puts them in the order they
             are tried.
         log: where messages go.
@@ -509,6 +449,7 @@ class Config:
     server: ServerConfig
     workers: Mapping[str, WorkerConfig] = field(default_factory=dict)
     balancers: Mapping[str, BalancerConfig] = field(default_factory=dict)
+    statuses: Mapping[str, StatusConfig] = field(default_factory=dict)
     rules: tuple[Mount, ...] = ()
     log: LogConfig = LogConfig()
     table: TableConfig = TableConfig()

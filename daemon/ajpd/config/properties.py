@@ -18,8 +18,10 @@ from typing import Final
 from .errors import Findings, Place, suggest
 
 __all__ = [
+    "LAST_COUNTS",
     "LIST_ATTRIBUTES",
     "Property",
+    "Repeats",
     "encode",
     "parse_properties",
     "read_properties",
@@ -41,6 +43,16 @@ LIST_ATTRIBUTES: Final = frozenset(
     )
 )
 
+#: Of the keys that are no lists, those whose repeated values mod_jk joins as well; the last of all
+#: others counts. A name that no directive has, a variable's, is joined too.
+_JOINED: Final = frozenset(
+    (
+        *("distance", "maintain", "secretkey", "sysprops", "stderr", "stdout", "mx", "ms"),
+        *("class_path", "bridge", "jvm_lib", "ld_path", "cmd_line", "native_lib"),
+    )
+)
+_JOINED_BY_COLON: Final = frozenset(("class_path", "ld_path"))
+
 #: More substitutions in one value than this are left as text; mod_jk stops there too.
 MAX_SUBSTITUTIONS: Final = 21
 #: A chain of templates may be this long.
@@ -58,7 +70,7 @@ class Property:
 
     Attributes:
         key: as written.
-        value: variables substituted; repeated list keys joined with commas.
+        value: variables substituted; of a repeated key what `Repeats` makes of it.
         place: line of the value that counts.
         encoding: of the file, to turn text back into the bytes that were written.
         parts: of a repeated list key, every single occurrence; else empty.
@@ -82,12 +94,44 @@ class Property:
                     yield token, part.place
 
 
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """What becomes of a key that is there several times.
+
+    Attributes:
+        lists: last components of keys whose values add up.
+        known: last components of all other keys that mean something; of any other key, which is
+            a variable, mod_jk joins the values with `*`. None: every key counts as it was
+            written last.
+
+    Source:
+        mod_jk `jk_map.c` (jk_map_handle_duplicates) and `jk_util.c` (jk_is_unique_property).
+    """
+
+    lists: frozenset[str] = LIST_ATTRIBUTES
+    known: frozenset[str] | None = None
+
+    def joint(self, key: str) -> str | None:
+        """What stands between the values of this key; None when the last one counts alone."""
+        _, dot, name = key.rpartition(".")
+        if dot and name in self.lists:
+            return ","
+        if self.known is None or (dot and name in self.known - _JOINED):
+            return None
+        if dot and name in _JOINED_BY_COLON:
+            return ":"
+        return " " if dot and name == "cmd_line" else "*"
+
+
+LAST_COUNTS: Final = Repeats(lists=frozenset())
+
+
 def read_properties(
     path: str | Path,
     findings: Findings,
     *,
     env: Mapping[str, str] | None = None,
-    list_attributes: frozenset[str] = LIST_ATTRIBUTES,
+    repeats: Repeats = Repeats(),
     asked_at: Place | None = None,
 ) -> list[Property]:
     """Read a properties file; what is wrong goes to `findings`.
@@ -96,7 +140,7 @@ def read_properties(
         path: the file.
         findings: collects errors and warnings.
         env: environment for `$(name)`; the process's own when None.
-        list_attributes: keys that are joined when repeated, by their last component.
+        repeats: what becomes of keys that are there several times.
         asked_at: where the path was written, for the error when it cannot be read.
 
     Returns:
@@ -115,12 +159,10 @@ def read_properties(
         findings.error(Place(file, 1), "the file is UTF-16; save it as UTF-8")
         return []
     try:
-        text, encoding = raw.decode("utf-8-sig"), "utf-8"
+        text, encoding = raw.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         text, encoding = raw.decode("latin-1"), "latin-1"
-    return parse_properties(
-        text, file, findings, encoding=encoding, env=env, list_attributes=list_attributes
-    )
+    return parse_properties(text, file, findings, encoding=encoding, env=env, repeats=repeats)
 
 
 def parse_properties(
@@ -130,7 +172,7 @@ def parse_properties(
     *,
     encoding: str = "utf-8",
     env: Mapping[str, str] | None = None,
-    list_attributes: frozenset[str] = LIST_ATTRIBUTES,
+    repeats: Repeats = Repeats(),
 ) -> list[Property]:
     """Parse the text of a properties file; see `read_properties` for the arguments.
 
@@ -138,6 +180,7 @@ def parse_properties(
         one `Property` a key, in the order in which the keys appear first.
     """
     environment = os.environ if env is None else env
+    _remark_on_mark(text, file, findings)
     found: dict[str, Property] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         place = Place(file, number)
@@ -148,8 +191,19 @@ def parse_properties(
         value = _substitute(value, found, environment, place=place, findings=findings)
         new = Property(key=key, value=value, place=place, encoding=encoding)
         old = found.get(key)
-        found[key] = new if old is None else _repeat(old, new, list_attributes, findings)
+        found[key] = new if old is None else _repeat(old, new, repeats, findings)
     return list(found.values())
+
+
+def _remark_on_mark(text: str, file: str, findings: Findings) -> None:
+    """A byte order mark is harmless here; where a key follows it, mod_jk loses that."""
+    key, equals, _ = text.partition("\n")[0].partition("#")[0].partition("=")
+    if equals and key.startswith("\ufeff"):
+        findings.warn(
+            Place(file, 1),
+            "the file begins with a byte order mark, which mod_jk takes for part of "
+            f"{key[1:].strip(_SPACE)!r}, so that it misses this line; here it counts",
+        )
 
 
 def _split(line: str, place: Place, findings: Findings) -> tuple[str, str] | None:
@@ -207,18 +261,19 @@ def _substitute(
     return _VARIABLE.sub(one, value, count=MAX_SUBSTITUTIONS)
 
 
-def _repeat(
-    old: Property, new: Property, list_attributes: frozenset[str], findings: Findings
-) -> Property:
-    if new.key.rpartition(".")[2] in list_attributes:
+def _repeat(old: Property, new: Property, repeats: Repeats, findings: Findings) -> Property:
+    joint = repeats.joint(new.key)
+    if joint == ",":
         parts = (*(old.parts or (old,)), new)
         return replace(new, value=f"{old.value},{new.value}", place=old.place, parts=parts)
-    findings.warn(
-        new.place,
-        f"{new.key!r} was already given on line {old.place.line}; the last one counts",
-        directive=new.key,
-    )
-    return new
+    before = f"{new.key!r} was already given on line {old.place.line}"
+    if joint is None:
+        findings.warn(new.place, f"{before}; the last one counts", directive=new.key)
+        return new
+    if joint == "*":
+        meaning = f"mod_jk joins both values with {joint!r}, and so it is read here"
+        findings.warn(new.place, f"{before}: {meaning}", directive=new.key)
+    return replace(new, value=f"{old.value}{joint}{new.value}")
 
 
 def encode(text: str, encoding: str) -> bytes:

@@ -19,7 +19,7 @@ _lb = partial(Directive, scope=Scope.LB, since=_FIRST)
 _lb_bool = partial(_lb, type=ValueType.BOOL, default=False)
 _lb_count = partial(_lb, type=ValueType.INT, default=2, minimum=1, is_clamped=True)
 _lb_s = partial(_lb, type=ValueType.DURATION, unit=Unit.S, minimum=0, is_clamped=True)
-_status = partial(Directive, scope=Scope.STATUS)
+_status = partial(Directive, scope=Scope.STATUS, since=_FIRST)
 _dead = partial(Directive, scope=Scope.DEAD)
 
 _LB: Final = (
@@ -139,18 +139,23 @@ _LB: Final = (
 )
 
 _STATUS: Final = (
-    _status(name="css", doc="Address of a style sheet for the status page."),
+    _status(
+        name="css",
+        default="",
+        doc="Address of a style sheet for the status page, in place of its own.",
+    ),
     _status(
         name="read_only",
         type=ValueType.BOOL,
         default=False,
-        doc="The status page shows and changes nothing.",
+        doc="The status page shows everything and changes nothing.",
     ),
     _status(
         name="user",
         type=ValueType.LIST,
         default=(),
-        doc="Names of the users who may see the page; everybody when empty.",
+        doc="Names of the remote users who may see the page, everybody when empty. May be given "
+        "several times; all names count.",
     ),
     _status(
         name="user_case_insensitive",
@@ -161,19 +166,38 @@ _STATUS: Final = (
     _status(
         name="good",
         type=ValueType.LIST,
-        doc="States of members that make a balancer count as good.",
+        doc="Which members are counted as good in the summary of a balancer: a list of "
+        "activations (active, disabled, stopped), states (ok, idle, busy, recovering, error), or "
+        "both with a dot, active.ok; the first letters are enough. Active members that are not in "
+        "error, when nothing is written.",
     ),
     _status(
-        name="bad", type=ValueType.LIST, doc="States of members that make a balancer count as bad."
+        name="bad",
+        type=ValueType.LIST,
+        doc="Which members are counted as bad, written as for good; it counts before good, and "
+        "members in neither are degraded. Stopped ones, and those in error, when nothing is "
+        "written.",
     ),
-    _status(name="prefix", default="worker", doc="Begin of the keys in the output as properties."),
-    _status(name="ns", default="jk:", doc="Name space prefix of elements in the output as XML."),
+    _status(
+        name="prefix",
+        default="worker",
+        doc="What keys in the output as properties begin with.",
+    ),
+    _status(
+        name="ns",
+        default="jk:",
+        doc="What the names of elements in the output as XML begin with; - for nothing.",
+    ),
     _status(
         name="xmlns",
         default='xmlns:jk="http://tomcat.apache.org"',
-        doc="Name space attribute of the root element in the output as XML.",
+        doc="Attribute of the root element in the output as XML; - for none.",
     ),
-    _status(name="doctype", doc="Text behind the XML declaration in the output as XML."),
+    _status(
+        name="doctype",
+        default="",
+        doc="Text behind the XML declaration in the output as XML.",
+    ),
 )
 
 _JNI: Final = "Part of the JNI worker, which mod_jk lost long ago. Ignored, as mod_jk does."

@@ -53,11 +53,11 @@ _COMMON: Final = (
         name="type",
         type=ValueType.WORD,
         default="ajp13",
-        words=("ajp13", "lb", "status", "ajp14", "ajp12"),
+        words=("ajp13", "lb", "status"),
         since=_FIRST,
         doc="Kind of worker. ajp13: one container reached over AJP13. lb: a balancer, several "
-        "containers behind one name. status (a page about the workers) is not supported by this "
-        "version; ajp12 and ajp14 never will be. Case matters.",
+        "containers behind one name. status: a page about all workers. Case matters. ajp12, ajp14 "
+        "and jni of old files are refused; no Tomcat of today speaks them.",
     ),
     _common(
         name="reference",
@@ -93,7 +93,7 @@ _ADDRESS: Final = (
         maximum=65535,
         since=_FIRST,
         doc="TCP port of the container's AJP connector. 0 switches a member of a balancer off "
-        "and is an error for any other worker.",
+        "and any other worker too: an error in ajpd.toml, a warning in workers.properties.",
     ),
     _ajp(
         name="source",
@@ -155,6 +155,7 @@ _POOL: Final = (
         type=ValueType.INT,
         default=256,
         minimum=1,
+        is_clamped=True,
         since=_FIRST,
         doc="Most connections to the container that one process keeps, and so the most requests "
         "it has there at a time. They are opened when needed. Times the number of processes it "

@@ -19,7 +19,7 @@ from .directives import (
     suggest_in,
     worker_directive,
 )
-from .errors import Findings, Place
+from .errors import Findings, Place, suggest
 from .properties import Property
 from .secret import find_secret
 from .values import (
@@ -38,6 +38,7 @@ __all__ = [
     "Section",
     "SectionValues",
     "check_names",
+    "check_type",
     "listed_workers",
     "maintain_ms",
     "sections_from_properties",
@@ -45,6 +46,17 @@ __all__ = [
 
 
 _MEMBERS_ONLY: Final = "only means something for a member of a balancer"
+
+_KINDS: Final = ("ajp13", "lb", "status")
+#: Types that mod_jk knows or knew, and what to do about them.
+_BYGONE: Final = {
+    "ajp12": "no Tomcat since version 4 speaks AJP12: write type=ajp13 and the port of its AJP/1.3 "
+    "connector, mostly 8009",
+    "ajp14": "no Tomcat speaks AJP14, which was never finished: write type=ajp13, and secret in "
+    "place of secretkey",
+    "jni": "a Tomcat inside Apache, which mod_jk lost long ago: start Tomcat by itself, with an "
+    "AJP/1.3 connector, and write type=ajp13 with its host and port",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +79,7 @@ class Entry:
         """Understand the value; raises BadValue."""
         if self.origin is None:
             return read_toml(directive, self.value)
-        return read_text(directive, self.origin.value)
+        return read_text(directive, self.origin.value, is_lenient=True)
 
     def tokens(self) -> list[tuple[str, Place]]:
         """Items of a list value, each with its place; empty when it is no list of texts."""
@@ -95,9 +107,17 @@ class Section:
 
     @property
     def kind(self) -> str:
-        """The type as written, whether it exists or not; `ajp13` when nothing is written."""
+        """`ajp13`, `lb` or `status`: as written, or what was probably meant."""
         entry = self.entries.get("type")
-        return "ajp13" if entry is None else str(entry.value)
+        if entry is None:
+            return "ajp13"
+        written = str(entry.value)
+        return written if written in _KINDS else suggest(written, _KINDS) or "ajp13"
+
+    @property
+    def is_lenient(self) -> bool:
+        """It was written for mod_jk: what mod_jk accepts, in its way, is no error."""
+        return any(entry.origin is not None for entry in self.entries.values())
 
     def members(self) -> list[tuple[str, Place]]:
         """Names in balance_workers, with their places; empty unless this is a balancer."""
@@ -109,6 +129,25 @@ class Section:
     def written(self, *names: str) -> Entry | None:
         """The first of these directives that is there; None when none is."""
         return next((self.entries[name] for name in names if name in self.entries), None)
+
+
+def check_type(section: Section, findings: Findings) -> None:
+    """Report a type that does not exist, or none where there should be one."""
+    entry = section.entries.get("type")
+    if entry is None:
+        if section.written("balance_workers", "balanced_workers") is not None:
+            what = f"worker {section.name!r} has members but no type, which makes it ajp13"
+            say = findings.warn if section.is_lenient else findings.error
+            say(section.place, what, directive="type", hint="type=lb")
+        return
+    if entry.value in _BYGONE:
+        what = f"type {entry.value} of worker {section.name!r}: {_BYGONE[str(entry.value)]}"
+        findings.error(entry.place, what, directive="type")
+        return
+    try:
+        entry.read(lookup(Scope.COMMON, "type"))
+    except BadValue as exc:
+        findings.error(entry.place, f"type: {exc}", directive="type", hint=exc.hint)
 
 
 def sections_from_properties(properties: list[Property], findings: Findings) -> dict[str, Section]:
@@ -134,29 +173,26 @@ def sections_from_properties(properties: list[Property], findings: Findings) -> 
 def _remark_on_prefix(item: Property, findings: Findings) -> None:
     begin = item.key.casefold()
     if begin.startswith(("worker.", ";")) or " worker." in begin:
+        why = ": only # begins a comment" if begin.startswith(";") else ""
         findings.warn(
             item.place,
-            f"{item.key!r} does not begin with 'worker.' and is only a variable",
+            f"{item.key!r} does not begin with 'worker.' and is only a variable{why}",
             directive=item.key,
         )
 
 
 def _check_global(attribute: str, item: Property, findings: Findings) -> None:
-    rows = [name for name in ("list", "maintain") if name == attribute]
-    if not rows:
-        findings.error(
-            item.place,
-            f"unknown directive {item.key!r}",
-            directive=item.key,
-            hint=_hint_for_global(attribute),
-        )
-
-
-def _hint_for_global(attribute: str) -> str:
+    if attribute in ("list", "maintain"):
+        return
     if known_scopes(attribute):
-        return f"worker.NAME.{attribute}"
+        what = (
+            f"{item.key!r} is the directive of no worker and means nothing, nor does it in mod_jk"
+        )
+        findings.warn(item.place, what, directive=item.key, hint=f"worker.NAME.{attribute}")
+        return
     close = suggest_in(attribute, (Scope.GLOBAL,))
-    return f"worker.{close}" if close else ""
+    hint = f"worker.{close}" if close else ""
+    findings.error(item.place, f"unknown directive {item.key!r}", directive=item.key, hint=hint)
 
 
 def listed_workers(properties: list[Property]) -> list[tuple[str, Place]]:
@@ -170,7 +206,7 @@ def maintain_ms(properties: list[Property], findings: Findings) -> int:
     for item in properties:
         if item.key == "worker.maintain":
             try:
-                reading = read_text(directive, item.value)
+                reading = read_text(directive, item.value, is_lenient=True)
             except BadValue as exc:
                 findings.error(item.place, f"{item.key}: {exc}", directive=item.key, hint=exc.hint)
                 continue
@@ -186,12 +222,13 @@ def check_names(section: Section, findings: Findings) -> None:
         if known_scopes(entry.name):
             continue
         if entry.name in ("list", "maintain"):
-            message = f"{entry.name!r} is no directive of a worker"
-            hint = f"worker.{entry.name}"
-        else:
-            message = f"unknown directive {entry.name!r} of worker {section.name!r}"
-            hint = suggest_in(entry.name, WORKER_SCOPES)
-        findings.error(entry.place, message, directive=entry.name, hint=hint)
+            say = findings.error if entry.origin is None else findings.warn
+            what = f"{entry.name!r} is no directive of a worker and means nothing here"
+            say(entry.place, what, directive=entry.name, hint=f"worker.{entry.name}")
+            continue
+        hint = suggest_in(entry.name, WORKER_SCOPES)
+        what = f"unknown directive {entry.name!r} of worker {section.name!r}"
+        findings.error(entry.place, what, directive=entry.name, hint=hint)
 
 
 class SectionValues:
@@ -247,6 +284,8 @@ class SectionValues:
         text = f"belongs to type {scope} and has no effect on type {self._kind}"
         if self._kind == "lb" and scope is Scope.AJP:
             text += ", nor has it in mod_jk: write it for the members"
+        elif self.section.is_lenient:
+            text += ", nor has it in mod_jk"
         return text
 
     def _take(self, entry: Entry, directive: Directive) -> None:
@@ -285,6 +324,10 @@ class SectionValues:
         """A list of numbers."""
         return cast(tuple[int, ...], self._value(name))
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts."""
+        return cast(tuple[str, ...], self._value(name))
+
     def flag(self, name: str) -> bool:
         """True or false."""
         return cast(bool, self._value(name))
@@ -321,6 +364,15 @@ class SectionValues:
         """Warn of a directive that is written."""
         entry = self._entry(name)
         self._findings.warn(entry.place, f"{entry.name!r} {text}", directive=entry.name, hint=hint)
+
+    def objection(self, name: str, text: str, meaning: str) -> None:
+        """An error in ajpd.toml; in a file of mod_jk's a warning that says what it means there."""
+        if self._entry(name).origin is None:
+            self.error(name, text)
+        else:
+            entry = self._entry(name)
+            message = f"{entry.name}: {text}; {meaning}"
+            self._findings.warn(entry.place, message, directive=entry.name)
 
     def error(self, name: str, text: str, *, hint: str = "") -> None:
         """Report that the value of a directive that is written cannot be."""

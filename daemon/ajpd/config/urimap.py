@@ -5,18 +5,19 @@ bytes and takes time in proportion to the path for each rule; it never backtrack
 
 Source: mod_jk `jk_uri_worker_map.c` (syntax, order of rules, exclusions) and
 `jk_util.c` (jk_wildchar_match). Same order: exact rules are not tried first as such.
-Differs on purpose: a rule that mod_jk would drop with a line in its log is an error here.
+A rule that mod_jk drops with a line in its log is dropped with a warning where it is in a file
+of mod_jk's, and an error in ajpd.toml.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from .errors import Findings, Place
 from .extensions import Options, parse_extensions
 from .model import Mount, MountSource
-from .properties import encode, read_properties
+from .properties import LAST_COUNTS, encode, read_properties
 
 __all__ = ["Decision", "UriMap", "parse_rule", "read_uri_map", "rules_of_worker"]
 
@@ -29,9 +30,7 @@ def read_uri_map(
     asked_at: Place | None = None,
 ) -> list[Mount]:
     """Read uriworkermap.properties; what is wrong goes to `findings`."""
-    properties = read_properties(
-        path, findings, env=env, list_attributes=frozenset(), asked_at=asked_at
-    )
+    properties = read_properties(path, findings, env=env, repeats=LAST_COUNTS, asked_at=asked_at)
     rules: list[Mount] = []
     for item in properties:
         rules += parse_rule(
@@ -77,10 +76,11 @@ def parse_rule(
     Returns:
         one rule, two when `|` was used, none when there was an error.
     """
-    head = _parse_head(key, findings, place)
+    is_lenient = source is MountSource.FILE
+    head = _parse_head(key, findings, place, is_lenient=is_lenient)
     worker, *extensions = value.split(";")
     worker = worker.strip()
-    options = parse_extensions(extensions, findings, place)
+    options = parse_extensions(extensions, findings, place, is_lenient=is_lenient)
     if head is None:
         return []
     if head.is_exclusion and options != _NO_OPTIONS:
@@ -111,8 +111,10 @@ class _Head(NamedTuple):
     is_disabled: bool
 
 
-def _parse_head(text: str, findings: Findings, place: Place) -> _Head | None:
-    """Take the prefixes off; None after an error."""
+def _parse_head(
+    text: str, findings: Findings, place: Place, *, is_lenient: bool = False
+) -> _Head | None:
+    """Take the prefixes off; None when there is no pattern behind them."""
     is_disabled = text.startswith("-")
     rest = text[1:] if is_disabled else text
     is_exclusion = rest.startswith("!")
@@ -123,7 +125,11 @@ def _parse_head(text: str, findings: Findings, place: Place) -> _Head | None:
         hint = f"-!{text[2:]}"
     else:
         hint = f"{'!' if is_exclusion else ''}/{pattern}" if pattern else ""
-    findings.error(place, f"the pattern of {text!r} must begin with '/'", directive=text, hint=hint)
+    what = f"the pattern of {text!r} must begin with '/'"
+    if is_lenient:
+        what = f"{what}: the rule is left out, as mod_jk does"
+    say = findings.warn if is_lenient else findings.error
+    say(place, what, directive=text, hint=hint)
     return None
 
 
@@ -195,7 +201,8 @@ class UriMap:
     #: Longer paths are not worth their memory.
     MAX_CACHED_PATH: Final = 256
 
-    def __init__(self, rules: Iterable[Mount]) -> None:
+    def __init__(self, rules: Iterable[Mount], unserved: Container[str] = ()) -> None:
+        """Compile rules; requests for workers in `unserved` are mapped to nobody."""
         active = [rule for rule in rules if not rule.is_disabled]
         self.rules: Final = tuple(sorted(active, key=_rank))
         # (what the path begins with, the whole test, the rule); the first part fails fast
@@ -205,6 +212,7 @@ class UriMap:
             tests = self._exclusions if rule.is_exclusion else self._mounts
             begin = re.split(rb"[*?]", rule.pattern, maxsplit=1)[0]
             tests.append((begin, _compile(rule.pattern), rule))
+        self._unserved = unserved
         self._cache: dict[bytes, Mount | None] = {}
 
     def __repr__(self) -> str:
@@ -225,6 +233,8 @@ class UriMap:
             pass
         decision = self.decide(path)
         mount = decision.mount if decision.exclusion is None else None
+        if mount is not None and mount.worker in self._unserved:
+            mount = None
         if len(path) <= self.MAX_CACHED_PATH:
             if len(self._cache) >= self.CACHE_SIZE:
                 self._cache.clear()

@@ -5,7 +5,8 @@ spellings, and as TOML. It knows no directive by name; the table is in `directiv
 
 Source: mod_jk `jk_map.c` (jk_map_get_int) and `jk_util.c` (jk_get_bool_code and the enumerations,
 which look at the first letter only). Differs on purpose: where mod_jk takes the default in
-silence, a value that is no number, no boolean or no known word is refused here.
+silence, a value that is no number, no boolean or no known word is refused here. What begins like
+one is taken as in mod_jk, with a remark, and only where a file of mod_jk's says it.
 """
 
 import re
@@ -163,8 +164,14 @@ def default_of(directive: Directive) -> Value:
     return directive.default
 
 
-def read_text(directive: Directive, text: str) -> Reading:
-    """Read a value from workers.properties.
+def read_text(directive: Directive, text: str, *, is_lenient: bool = False) -> Reading:
+    """Read a value that is written as in workers.properties.
+
+    Args:
+        directive: says what it has to be.
+        text: the value.
+        is_lenient: take what only begins like a number, or has letters that mean nothing, as
+            mod_jk does; with a remark.
 
     Raises:
         BadValue: it is not what the directive needs.
@@ -173,7 +180,7 @@ def read_text(directive: Directive, text: str) -> Reading:
         case ValueType.INT if text in directive.words:
             return Reading(text)
         case ValueType.INT | ValueType.DURATION:
-            return _number_text(directive, text)
+            return _number_text(directive, text, is_lenient=is_lenient)
         case ValueType.BOOL:
             return _bool_text(text)
         case ValueType.WORD:
@@ -181,11 +188,11 @@ def read_text(directive: Directive, text: str) -> Reading:
         case ValueType.ENUM:
             return _enum_text(directive, text)
         case ValueType.LETTERS:
-            return _letters_text(directive, text)
+            return _letters_text(directive, text, is_lenient=is_lenient)
         case ValueType.LIST:
             return Reading(tuple(_tokens(text)))
         case ValueType.INT_LIST:
-            return Reading(tuple(_plain_int(token) for token in _tokens(text)))
+            return _numbers_text(text, is_lenient=is_lenient)
     return Reading(text)
 
 
@@ -243,7 +250,23 @@ def _plain_int(token: str) -> int:
     return int(token)
 
 
-def _number_text(directive: Directive, text: str) -> Reading:
+def _numbers_text(text: str, *, is_lenient: bool) -> Reading:
+    numbers, remarks = [], []
+    for token in _tokens(text):
+        begin = re.match(r"[+-]?[0-9]{1,9}(?![0-9])", token)
+        if is_lenient and begin is not None and begin[0] != token:
+            numbers.append(int(begin[0]))
+            remarks.append(_cut(token, begin[0]))
+        else:
+            numbers.append(_plain_int(token))
+    return Reading(tuple(numbers), _join(*remarks))
+
+
+def _cut(text: str, begin: str) -> str:
+    return f"{text!r} is taken as {begin}, as mod_jk does: what follows the digits is not looked at"
+
+
+def _number_text(directive: Directive, text: str, *, is_lenient: bool) -> Reading:
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise BadValue(f"{text!r} is not a number")
@@ -251,7 +274,7 @@ def _number_text(directive: Directive, text: str) -> Reading:
     if not tail:
         return _in_range(directive, number)
     unit = directive.unit.value
-    factor = _SUFFIXES.get(tail.lower())
+    factor = _SUFFIXES.get(tail.strip().lower() if is_lenient else tail.lower())
     if factor is not None:
         reading = _in_range(directive, number * factor)
         if directive.type is not ValueType.DURATION:
@@ -261,6 +284,10 @@ def _number_text(directive: Directive, text: str) -> Reading:
     if directive.type is ValueType.DURATION and tail.strip() == unit:
         reading = _in_range(directive, number)
         meaning = f"{text!r}: write {number}, {unit} is meant anyway"
+        return Reading(reading.value, _join(meaning, reading.remark))
+    if is_lenient and not tail[0].isdigit():
+        reading = _in_range(directive, number)
+        meaning = _cut(text, f"{number} {unit}".strip())
         return Reading(reading.value, _join(meaning, reading.remark))
     plain = f"; a plain number of {unit} belongs here" if unit else ""
     raise BadValue(f"{text!r} is not a number{plain}")
@@ -343,9 +370,12 @@ def _enum_text(directive: Directive, text: str) -> Reading:
     )
 
 
-def _letters_text(directive: Directive, text: str) -> Reading:
+def _letters_text(directive: Directive, text: str, *, is_lenient: bool) -> Reading:
     letters = text.upper()
-    for letter in letters:
-        if letter not in directive.words:
-            raise BadValue(f"{letter!r} in {text!r} is none of {', '.join(directive.words)}")
-    return Reading("".join(word for word in directive.words if word in letters))
+    value = "".join(word for word in directive.words if word in letters)
+    strangers = [letter for letter in letters if letter not in directive.words]
+    if not strangers:
+        return Reading(value)
+    if is_lenient and value:
+        return Reading(value, f"{text!r} is taken as {value}: no other letters mean anything")
+    raise BadValue(f"{strangers[0]!r} in {text!r} is none of {', '.join(directive.words)}")

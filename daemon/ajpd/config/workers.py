@@ -7,12 +7,12 @@ Source: mod_jk `jk_ajp_common.c` (ajp_init: how ping_mode fills the timeouts tha
 """
 
 from collections.abc import Mapping
+from typing import Final
 
-from .directives import known_scopes, lookup, not_yet, worker_directive
+from .addresses import parse_host, parse_unix_path
 from .errors import Findings
-from .model import WorkerConfig, parse_host, parse_unix_path
+from .model import WorkerConfig
 from .sections import Section, SectionValues
-from .values import BadValue, Scope
 
 __all__ = ["build_worker"]
 
@@ -28,7 +28,8 @@ def build_worker(
     """Turn a section into a worker.
 
     Args:
-        section: of no balancer, with names already checked; unknown ones are passed over here.
+        section: of a container, with names and type already checked; names that nobody knows are
+            passed over here.
         findings: collects errors and warnings.
         env: environment for `secret=env:NAME`.
         is_member: a balancer names this worker, so the directives of members mean something.
@@ -38,54 +39,13 @@ def build_worker(
         the worker, or None when there was an error.
     """
     before = len(findings.errors)
-    kind = _check_type(section, findings)
-    if kind != "ajp13":
-        _check_values(section, kind, findings)
-        return None
     container = _Container(section, "ajp13", findings, is_member=is_member)
     worker = container.worker(env, inherited, is_member=is_member)
     return worker if len(findings.errors) == before else None
 
 
-def _check_type(section: Section, findings: Findings) -> str:
-    """The type whose directives are to be looked at; it is the one meant where it is no type."""
-    entry = section.entries.get("type")
-    if entry is None:
-        if section.written("balance_workers", "balanced_workers") is not None:
-            findings.error(
-                section.place,
-                f"worker {section.name!r} has members but no type, which makes it ajp13",
-                directive="type",
-                hint="type=lb",
-            )
-            return "lb"
-        return "ajp13"
-    try:
-        kind = str(entry.read(lookup(Scope.COMMON, "type")).value)
-    except BadValue as exc:
-        findings.error(entry.place, f"type: {exc}", directive="type", hint=exc.hint)
-        kind = exc.hint
-    else:
-        if kind != "ajp13":
-            what = f"type {kind!r} of worker {section.name!r}"
-            findings.error(entry.place, not_yet(what), directive="type")
-    # What there was of ajp12 and ajp14 is named as it is for ajp13.
-    return kind if kind in ("lb", "status") else "ajp13"
-
-
-def _check_values(section: Section, kind: str, findings: Findings) -> None:
-    """Report values that cannot be, for a type that is not built."""
-    for entry in section.entries.values():
-        if entry.name == "type" or not known_scopes(entry.name):
-            continue
-        directive = worker_directive(kind, entry.name)
-        if directive is None:
-            continue
-        try:
-            entry.read(directive)
-        except BadValue as exc:
-            message = f"{entry.name}: {exc}"
-            findings.error(entry.place, message, directive=entry.name, hint=exc.hint)
+#: What mod_jk does with a host that is none.
+_UNRESOLVABLE: Final = "mod_jk cannot resolve it and switches the worker off, and so it is here"
 
 
 class _Container(SectionValues):
@@ -94,13 +54,14 @@ class _Container(SectionValues):
     def worker(
         self, env: Mapping[str, str], inherited: bytes | None, *, is_member: bool
     ) -> WorkerConfig:
+        host = self._host()
         size = self.number("connection_pool_size")
         mode = self._ping_mode()
         packet_size = self._packet_size()
         return WorkerConfig(
             name=self.section.name,
-            host=self._host(),
-            port=self._port(is_member=is_member),
+            host=host,
+            port=self._port(host, is_member=is_member),
             secret=self.secret(env) or inherited,
             max_packet_size=packet_size,
             connection_pool_size=size,
@@ -137,16 +98,25 @@ class _Container(SectionValues):
                 return f"unix:{parse_unix_path(text)}"
             return parse_host(text)
         except ValueError as exc:
-            self.error("host", str(exc))
-            return ""
+            if text.startswith("unix:") or not text.isprintable():
+                self.error("host", str(exc))
+            else:
+                self.objection("host", str(exc), _UNRESOLVABLE)
+        return text
 
-    def _port(self, *, is_member: bool) -> int:
+    def _port(self, host: str, *, is_member: bool) -> int:
         port = self.number("port")
-        if port == 0 and not is_member and not self.text("host").startswith("unix:"):
-            self.error(
-                "port",
-                f"0 switches worker {self.section.name!r} off, and no balancer has another for it",
+        if host.startswith("unix:"):
+            return port
+        try:
+            parse_host(host)
+        except ValueError:
+            return 0
+        if port == 0 and not is_member:
+            what = (
+                f"0 switches worker {self.section.name!r} off, and no balancer has another for it"
             )
+            self.objection("port", what, "every request that rules send there is answered 503")
         return port
 
     def _packet_size(self) -> int:
@@ -215,7 +185,6 @@ class _Container(SectionValues):
         statuses = self.numbers("fail_on_status")
         for status in statuses:
             if not 100 <= abs(status) <= 999:
-                self.error(
-                    "fail_on_status", f"{status} is no status code, with or without a minus sign"
-                )
-        return statuses
+                what = f"{status} is no status code, with or without a minus sign"
+                self.objection("fail_on_status", what, "no answer ever has it")
+        return tuple(status for status in statuses if 100 <= abs(status) <= 999)

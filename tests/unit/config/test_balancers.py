@@ -7,7 +7,7 @@ from ajpd.config.balancers import MAX_MEMBERS, Workers, bad_session_name, build_
 from ajpd.config.errors import Findings, Place
 from ajpd.config.model import BalancerConfig, MemberConfig
 from ajpd.config.properties import parse_properties
-from ajpd.config.sections import sections_from_properties
+from ajpd.config.sections import Entry, Section, sections_from_properties
 
 #: Line 1 and 2 of every text; the lines of a test begin at 3.
 HEAD = "worker.lb.type=lb\nworker.lb.balance_workers=a b\n"
@@ -242,7 +242,8 @@ def test_routes_and_domains(lines: str, route: str, domain: str) -> None:
             "recover_time=1",
             "lbfactor",
             1,
-            "f:3: 'recover_time' belongs to type lb and has no effect on type ajp13",
+            "f:3: 'recover_time' belongs to type lb and has no effect on type ajp13, "
+            "nor has it in mod_jk",
         ),
         (
             "redirect=a",
@@ -337,6 +338,26 @@ def test_balancers_with_a_warning(line: str, name: str, value: object, warning: 
         ("worker.a.lbfactor=x", "f:3: lbfactor: 'x' is not a number"),
         ("worker.a.route=b", "f:5: members 'a' and 'b' of balancer 'lb' have the same route 'b'"),
         ("worker.b.route=a", "f:3: members 'a' and 'b' of balancer 'lb' have the same route 'a'"),
+        ("worker.lb.balance_workers=c", "f:2: member 'c' of balancer 'lb' is defined nowhere"),
+        (
+            "worker.lb.balance_workers=c\nworker.c.type=lb",
+            "f:3: member 'c' of balancer 'lb' is a balancer itself; members are of type ajp13",
+        ),
+        (
+            "worker.lb.balance_workers=c\nworker.c.type=status",
+            "f:3: member 'c' of balancer 'lb' is a status worker; members are of type ajp13",
+        ),
+    ],
+)
+def test_errors(lines: str, error: str) -> None:
+    found = errors_of(HEAD + lines + TAIL)
+    # A name of the list has the line of its own occurrence.
+    assert found == [error.replace("f:2: member 'c'", "f:3: member 'c'")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
         ("worker.a.redirect=c", "f:3: redirect: 'c' is the route of no member of balancer 'lb'"),
         (
             "worker.b.route=node2\nworker.a.redirect=node3",
@@ -347,27 +368,38 @@ def test_balancers_with_a_warning(line: str, name: str, value: object, warning: 
             "worker.b.route=node2\nworker.a.redirect=b",
             "f:4: redirect: 'b' is the route of no member of balancer 'lb' (did you mean 'node2'?)",
         ),
-        ("worker.lb.balance_workers=c", "f:2: member 'c' of balancer 'lb' is defined nowhere"),
-        (
-            "worker.lb.balance_workers=c\nworker.c.type=lb",
-            "f:3: member 'c' of balancer 'lb' is a balancer itself; members are of type ajp13",
-        ),
-        (
-            "worker.lb.balance_workers=c\nworker.c.type=status",
-            "f:4: type 'status' of worker 'c' is known to mod_jk, not supported by this version",
-        ),
     ],
 )
-def test_errors(lines: str, error: str) -> None:
-    found = errors_of(HEAD + lines + TAIL)
-    # A name of the list has the line of its own occurrence.
-    assert found == [error.replace("f:2: member 'c'", "f:3: member 'c'")]
+def test_redirects_to_nobody(lines: str, warning: str) -> None:
+    _, errors, warnings = build(HEAD + lines + TAIL)
+    assert not errors
+    assert warnings == [warning]
+    place = Place("ajpd.toml", 1)
+    entries = {
+        "lb": {"type": "lb", "balance_workers": ["a"]},
+        "a": {"redirect": "c"},
+    }
+    sections = {
+        name: Section(
+            name=name,
+            place=place,
+            entries={
+                key: Entry(name=key, value=value, place=place) for key, value in values.items()
+            },
+        )
+        for name, values in entries.items()
+    }
+    findings = Findings()
+    build_workers(sections, ("lb",), findings, env={}, maintain_ms=60_000)
+    assert [str(error) for error in findings.errors] == [
+        "ajpd.toml:1: redirect: 'c' is the route of no member of balancer 'lb'"
+    ]
 
 
 @pytest.mark.parametrize("lines", ["", "worker.lb.balance_workers= \n", "worker.lb.retries=2\n"])
 def test_a_balancer_needs_members(lines: str) -> None:
     built, errors, _ = build(f"worker.lb.type=lb\n{lines}")
-    assert built == Workers({}, {})
+    assert built == Workers({}, {}, {})
     assert errors == ["f:1: balancer 'lb' has no members"]
 
 

@@ -15,27 +15,22 @@ WORKERS = [
     ("worker.lst=a\nworker.a.port=1", "w:1: unknown directive 'worker.lst'"),
     ("worker.list=a\nworker.a.prot=1", "w:2: unknown directive 'prot' of worker 'a'"),
     ("worker.list=a\nworker.a.Port=1", "w:2: unknown directive 'Port' of worker 'a'"),
-    ("worker.list=a\nworker.a.port=80x9", "w:2: port: '80x9' is not a number"),
+    ("worker.list=a\nworker.a.port=x9", "w:2: port: 'x9' is not a number"),
     ("worker.list=a\n\n\nworker.a.port=-1", "w:4: port: must be at least 0"),
     ("worker.list=a\nworker.a.port=70000", "w:2: port: must be at most 65535"),
-    ("worker.list=a\nworker.a.host=the host", "w:2: host: 'the host' is neither"),
-    ("worker.list=a\nworker.a.host=$TOMCAT", "w:2: host: '$TOMCAT' is neither"),
-    ("worker.list=a\nworker.a.host={{ ip }}", "w:2: host: '{{ ip }}' is neither"),
-    ("worker.list=a\nworker.a.host=h:8009", "w:2: host: 'h:8009': a host has no port"),
     ("worker.list=a\nworker.a.type=AJP13", "w:2: type: 'AJP13' is none of"),
-    ("worker.list=a\nworker.a.type=jni", "w:2: type: 'jni' is none of"),
-    ("worker.list=a\nworker.a.type=status", "w:2: type 'status' of worker 'a' is known"),
+    ("worker.list=a\nworker.a.type=jni", "w:2: type jni of worker 'a': a Tomcat inside Apache"),
+    ("worker.list=a\nworker.a.type=ajp12", "w:2: type ajp12 of worker 'a': no Tomcat since"),
+    ("worker.list=a\nworker.a.type=ajp14", "w:2: type ajp14 of worker 'a': no Tomcat speaks"),
     ("worker.list=a\nworker.a.retries=abc", "w:2: retries: 'abc' is not a number"),
-    ("worker.list=a\nworker.a.reply_timeout=60s", "w:2: reply_timeout: '60s' is not a number"),
+    ("worker.list=a\nworker.a.reply_timeout=s60", "w:2: reply_timeout: 's60' is not a number"),
     ("worker.list=a\nworker.a.socket_keepalive=2", "w:2: socket_keepalive: '2' is neither"),
     ("worker.list=a\nworker.a.ping_mode=Q", "w:2: ping_mode: 'Q' in 'Q'"),
     ("worker.list=a\nworker.a.recovery_options=32", "w:2: recovery_options: must be at most"),
     ("worker.list=a,\n worker.list = b\nworker.a.port=1", "w:2: worker 'b' is listed"),
     ("worker.list=nodel\nworker.node1.port=1", "w:1: worker 'nodel' is listed"),
-    ("worker.list=\nworker.a.port=1", "w: no worker.list"),
     ("worker.list=a\nworker.a.reference=worker.t", "w:2: no key begins with 'worker.t.'"),
     ("worker.list=a\nworker.a.reference=worker.a", "w:2: the references form a loop"),
-    ("worker.list=a\nworker.a.balance_workers=b\nworker.b.port=1", "w:2: worker 'a' has members"),
     ("worker.list=a\nworker.a.type=lb", "w:2: balancer 'a' has no members"),
     (
         "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=node1 nodel\n"
@@ -48,7 +43,7 @@ WORKERS = [
     ),
     (
         "worker.list=a\nworker.a.type=lb\nworker.a.balance_workers=b\nworker.b.type=status",
-        "w:4: type 'status' of worker 'b' is known to mod_jk",
+        "w:3: member 'b' of balancer 'a' is a status worker",
     ),
     (
         "worker.list=a\nworker.a.type=lb\nworker.a.method=perhaps\nworker.a.balance_workers=b\n"
@@ -67,15 +62,12 @@ WORKERS = [
 
 #: (lines of uriworkermap.properties, what must be among the errors)
 MAPS = [
-    ("/x=app\n*.jsp=app", "m:2: the pattern of '*.jsp' must begin with '/'"),
     ("/x=ap", "m:1: the rule /x=ap names an unknown worker (did you mean 'app'?)"),
     ("/x=app\n!/x/y=spp", "m:2: the rule !/x/y=spp names an unknown worker"),
-    ("/x=app\n!-/y=app", "m:2: the pattern of '!-/y' must begin with '/'"),
     ("/x=spare", "m:1: the rule /x=spare names a worker that is not in worker.list"),
     ("/x=*", "m:1: '*' as worker belongs into exclusions only"),
-    ("\n/x=app;reply_timout=1", "m:2: unknown extension 'reply_timout'"),
     ("/x=app;session_cookie=a b", "m:1: session_cookie: 'a b' cannot be the name"),
-    ("/x=app;reply_timeout=1s", "m:1: reply_timeout: '1s' is no number"),
+    ("/x=app;reply_timeout=s1", "m:1: reply_timeout: 's1' is no number"),
 ]
 
 #: (ajpd.toml, what must be among the errors)
@@ -149,19 +141,20 @@ def test_rubbish_gives_errors_and_nothing_else(tmp_path: Path, text: str, other:
     )
     for load in loads:
         with contextlib.suppress(ConfigErrors):
-            assert load().workers
+            config = load()
+            assert config.workers or config.balancers or config.statuses
 
 
 def test_all_errors_of_all_files_at_once(tmp_path: Path) -> None:
     assert errors(
         tmp_path,
         workers="worker.list=a,b\nworker.a.prot=1\nworker.a.port=x\nworker.a.retries=y\n",
-        uri_map="x=a\n/y=c\n",
+        uri_map="/x=*\n/y=c\n",
     ) == [
         "w:1: worker 'b' is listed, but defined nowhere",
         "w:2: unknown directive 'prot' of worker 'a' (did you mean 'port'?)",
         "w:3: port: 'x' is not a number",
         "w:4: retries: 'y' is not a number",
-        "m:1: the pattern of 'x' must begin with '/' (did you mean '/x'?)",
+        "m:1: '*' as worker belongs into exclusions only, not into '/x'",
         "m:2: the rule /y=c names an unknown worker",
     ]

@@ -7,7 +7,6 @@ from ajpd.config.directives import (
     in_scope,
     known_scopes,
     lookup,
-    not_yet,
     suggest_in,
     worker_directive,
 )
@@ -167,6 +166,16 @@ SUPPORTED = [
     "recover_time",
     "error_escalation_time",
     "max_reply_timeouts",
+    "css",
+    "read_only",
+    "user",
+    "user_case_insensitive",
+    "good",
+    "bad",
+    "prefix",
+    "ns",
+    "xmlns",
+    "doctype",
 ]
 
 
@@ -181,7 +190,7 @@ def test_what_is_supported() -> None:
     rows = [row for scope in (Scope.GLOBAL, *WORKER_SCOPES) for row in in_scope(scope).values()]
     assert {row.name for row in rows if row.supported} == set(SUPPORTED)
     # Nothing that is written for these would be passed over in silence.
-    for scope in (Scope.AJP, Scope.MEMBER, Scope.LB):
+    for scope in (Scope.AJP, Scope.MEMBER, Scope.LB, Scope.STATUS):
         assert all(row.supported for row in in_scope(scope).values())
 
 
@@ -300,10 +309,6 @@ def test_suggestions_stay_in_their_scopes() -> None:
 def test_lookup_of_nothing() -> None:
     with pytest.raises(KeyError):
         lookup(Scope.AJP, "css")
-
-
-def test_what_is_known_but_not_yet_done() -> None:
-    assert not_yet("'lock'") == "'lock' is known to mod_jk, not supported by this version"
 
 
 def test_bad_value_is_a_value_error() -> None:

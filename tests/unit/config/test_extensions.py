@@ -158,9 +158,9 @@ def settled(key: str, value: str) -> tuple[list[Mount], list[str], list[str]]:
     text = "worker.lb.type=lb\nworker.lb.balance_workers=a,b,c\n"
     text += "".join(f"worker.{name}.port=1\n" for name in "abcw")
     sections = sections_from_properties(parse_properties(text, "w", findings, env={}), findings)
-    workers, balancers = build_workers(sections, ("lb", "w"), findings, env={}, maintain_ms=60_000)
+    built = build_workers(sections, ("lb", "w"), findings, env={}, maintain_ms=60_000)
     rules = parse_rule(key, value, findings, place=PLACE, source=MountSource.FILE)
-    found = settle(rules, workers, balancers, findings)
+    found = settle(rules, built.workers, built.balancers, findings)
     return found, [str(e) for e in findings.errors], [str(w) for w in findings.warnings]
 
 

@@ -360,8 +360,9 @@ def test_rules_that_name_members(tmp_path: Path) -> None:
         "m:2: the rule /a=a names a worker that is not in worker.list"
     ]
     text = BALANCER.replace("list=lb", "list=lb,a") + "worker.a.port=0\n"
-    assert workers_errors(tmp_path, text, "/*=lb\n/a=a\n-/b=a\n!/c=a\n") == [
-        "m:2: the rule /a=a leads to worker 'a', which port 0 switches off"
+    config = load_workers(tmp_path, text, "/*=lb\n/a=a\n-/b=a\n!/c=a\n")
+    assert warnings_of(config, tmp_path)[1:] == [
+        "m:2: the rule /a=a leads to worker 'a', which is switched off"
     ]
 
 
@@ -380,8 +381,24 @@ def test_names_must_exist(tmp_path: Path) -> None:
         "m:2: the rule /c=node1 names a worker that is not in worker.list",
         "m:3: the rule !/d=nobody names an unknown worker",
     ]
-    with pytest.raises(ConfigErrors, match=r"x: no worker\.list, and no worker is named"):
-        load_files(tmp_path / "x", env={})
+
+
+def test_without_a_list_there_is_one_worker(tmp_path: Path) -> None:
+    config = load_workers(tmp_path, "worker.list=\nworker.a.port=1\n", "/*=ajp13\n")
+    assert list(config.workers) == ["ajp13"]
+    assert (config.workers["ajp13"].host, config.workers["ajp13"].port) == ("localhost", 8009)
+    assert warnings_of(config, tmp_path) == [
+        "w: no worker.list: as in mod_jk there is one worker, 'ajp13', a container on localhost "
+        "with port 8009",
+        "w:1: 'worker.list' has no value and is ignored",
+        "w:2: worker 'a' is not in worker.list and not used",
+    ]
+    config = load_workers(tmp_path, "worker.ajp13.port=1\n", "/*=ajp13\n")
+    assert config.workers["ajp13"].port == 1
+    assert not config.warnings
+    write(tmp_path, x="ps=/\n")
+    text = f"[workers]\nfile = '{tmp_path}/x'\n[worker.b]\n[mount]\n'/*' = 'b'\n"
+    assert list(load(tmp_path, text).workers) == ["b"]
 
 
 # --- processes ------------------------------------------------------------------------------------

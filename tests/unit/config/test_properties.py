@@ -5,8 +5,10 @@ import pytest
 
 from ajpd.config.errors import Findings, Place
 from ajpd.config.properties import (
+    LAST_COUNTS,
     MAX_SUBSTITUTIONS,
     Property,
+    Repeats,
     encode,
     parse_properties,
     read_properties,
@@ -38,7 +40,7 @@ def references(text: str) -> tuple[dict[str, Property], list[str]]:
         ("a=b=c", {"a": "b=c"}),
         ("# a=1\n   #b=2\n\n \t\n", {}),
         ("a=1 # one", {"a": "1"}),
-        ("\ufeffa=1", {"a": "1"}),
+        ("\ufeff\na=1", {"a": "1"}),
         ("a=\u00a01", {"a": "\u00a01"}),
         ("a=1\x85b=2", {"a": "1\x85b=2"}),
     ],
@@ -146,9 +148,7 @@ def test_anything_else_repeated_counts_as_written_last() -> None:
 
 def test_no_lists_where_there_are_none() -> None:
     findings = Findings()
-    items = parse_properties(
-        "/x.list=a\n/x.list=b", "f", findings, env={}, list_attributes=frozenset()
-    )
+    items = parse_properties("/x.list=a\n/x.list=b", "f", findings, env={}, repeats=LAST_COUNTS)
     assert [item.value for item in items] == ["b"]
     assert len(findings.warnings) == 1
 
@@ -161,7 +161,7 @@ def test_values_stay_out_of_the_repr() -> None:
 @pytest.mark.parametrize(
     ("raw", "value", "encoding"),
     [
-        (b"\xef\xbb\xbfa=\xc3\xa4\r\n", "ä", "utf-8"),
+        (b"\xef\xbb\xbf# x\r\na=\xc3\xa4\r\n", "ä", "utf-8"),
         (b"a=\xc3\xa4", "ä", "utf-8"),
         (b"a=\xe4", "ä", "latin-1"),
     ],
@@ -172,8 +172,45 @@ def test_files(tmp_path: Path, raw: bytes, value: str, encoding: str) -> None:
     findings = Findings()
     (item,) = read_properties(path, findings, env={})
     assert (item.key, item.value, item.encoding) == ("a", value, encoding)
-    assert item.place == Place(str(path), 1)
+    assert item.place == Place(str(path), raw.count(b"\n") or 1)
     assert not findings.warnings
+
+
+def test_a_byte_order_mark_before_a_key() -> None:
+    pairs, warnings = parse("\ufeffworker.list = a\nb=1")
+    assert pairs == {"worker.list": "a", "b": "1"}
+    assert warnings == [
+        "f:1: the file begins with a byte order mark, which mod_jk takes for part of "
+        "'worker.list', so that it misses this line; here it counts"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "warning"),
+    [
+        ("worker.a.port", "2", "; the last one counts"),
+        ("default.port", "2", "; the last one counts"),
+        ("worker.a.session_cookie_path", "2", "; the last one counts"),
+        ("worker.a.distance", "1*2", ": mod_jk joins both values with '*'"),
+        ("worker.maintain", "1*2", ": mod_jk joins both values with '*'"),
+        ("worker.a.secretkey", "1*2", ": mod_jk joins both values with '*'"),
+        ("port", "1*2", ": mod_jk joins both values with '*'"),
+        ("my.net", "1*2", ": mod_jk joins both values with '*'"),
+        ("worker.a.class_path", "1:2", ""),
+        ("worker.a.cmd_line", "1 2", ""),
+        ("worker.a.mount", "1,2", ""),
+    ],
+)
+def test_what_mod_jk_makes_of_repeated_keys(key: str, value: str, warning: str) -> None:
+    findings = Findings()
+    known = {"port", "session_cookie_path", "distance", "secretkey", "maintain"}
+    repeats = Repeats(known=frozenset(known | {"class_path", "cmd_line"}))
+    (item,) = parse_properties(f"{key}=1\n{key}=2", "f", findings, env={}, repeats=repeats)
+    assert item.value == value
+    found = [str(each) for each in findings.warnings]
+    assert len(found) == bool(warning)
+    if warning:
+        assert found[0].startswith(f"f:2: {key!r} was already given on line 1{warning}")
 
 
 def test_the_environment_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from ajpd.config import BalancerConfig, Config, MemberConfig, load_toml
+from ajpd.config import BalancerConfig, Config, MemberConfig, StatusConfig, load_toml
 
 SAMPLE = Path(__file__).parents[3] / "daemon" / "etc" / "ajpd.toml"
 BALANCER = re.compile(r"# --- several containers.*?(?=# --- )", re.DOTALL)
+STATUS = re.compile(r"# --- a page about all workers.*?(?=# --- )", re.DOTALL)
 
 
 def load(folder: Path, text: str) -> Config:
@@ -39,3 +40,12 @@ def test_the_balancer_in_it_has_the_defaults(tmp_path: Path) -> None:
         ),
         place=config.balancers["lb"].place,
     )
+
+
+def test_the_status_worker_in_it_has_the_defaults(tmp_path: Path) -> None:
+    text = STATUS.sub(
+        lambda match: re.sub(r"(?m)^#(?=\[|\w+ = )", "", match[0]), SAMPLE.read_text()
+    )
+    text = text.replace('"/*" = "tomcat"', '"/*" = "tomcat"\n"!/jk" = "jkstatus"')
+    status = load(tmp_path, text).statuses["jkstatus"]
+    assert status == StatusConfig(name="jkstatus", place=status.place)

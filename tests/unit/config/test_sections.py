@@ -37,11 +37,13 @@ def test_keys_of_the_whole_file() -> None:
     assert list(found) == ["a.b"]
     assert [str(error) for error in findings.errors] == [
         "f:3: unknown directive 'worker.lst' (did you mean 'worker.list'?)",
-        "f:4: unknown directive 'worker.port' (did you mean 'worker.NAME.port'?)",
         "f:5: unknown directive 'worker..x'",
     ]
     assert [str(warning) for warning in findings.warnings] == [
-        "f:7: '; worker.list' does not begin with 'worker.' and is only a variable",
+        "f:4: 'worker.port' is the directive of no worker and means nothing, nor does it in mod_jk "
+        "(did you mean 'worker.NAME.port'?)",
+        "f:7: '; worker.list' does not begin with 'worker.' and is only a variable: "
+        "only # begins a comment",
         "f:8: 'Worker.a.port' does not begin with 'worker.' and is only a variable",
     ]
 
@@ -100,7 +102,10 @@ def test_names_are_checked() -> None:
     )
     assert [str(error) for error in findings.errors] == [
         "f:1: unknown directive 'hots' of worker 'a' (did you mean 'host'?)",
-        "f:3: 'list' is no directive of a worker (did you mean 'worker.list'?)",
+    ]
+    assert [str(warning) for warning in findings.warnings] == [
+        "f:3: 'list' is no directive of a worker and means nothing here "
+        "(did you mean 'worker.list'?)",
     ]
 
 
@@ -128,9 +133,14 @@ def test_values_written_and_default() -> None:
         (
             "sticky_session=1",
             "ajp13",
-            "f:1: 'sticky_session' belongs to type lb and has no effect on type ajp13",
+            "f:1: 'sticky_session' belongs to type lb and has no effect on type ajp13, "
+            "nor has it in mod_jk",
         ),
-        ("css=x", "lb", "f:1: 'css' belongs to type status and has no effect on type lb"),
+        (
+            "css=x",
+            "lb",
+            "f:1: 'css' belongs to type status and has no effect on type lb, nor has it in mod_jk",
+        ),
         (
             "port=1",
             "lb",

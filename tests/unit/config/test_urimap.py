@@ -13,9 +13,11 @@ from ajpd.config.model import Mount, MountSource
 from ajpd.config.urimap import Decision, UriMap, parse_rule, read_uri_map, rules_of_worker
 
 
-def parse(key: str, value: str) -> tuple[list[Mount], list[str], list[str]]:
+def parse(
+    key: str, value: str, source: MountSource = MountSource.FILE
+) -> tuple[list[Mount], list[str], list[str]]:
     findings = Findings()
-    rules = parse_rule(key, value, findings, place=Place("f", 1), source=MountSource.FILE)
+    rules = parse_rule(key, value, findings, place=Place("f", 1), source=source)
     return rules, [str(e) for e in findings.errors], [str(w) for w in findings.warnings]
 
 
@@ -79,7 +81,63 @@ def test_syntax(key: str, shown: list[str]) -> None:
     ],
 )  # fmt: skip
 def test_broken_rules(key: str, value: str, error: str) -> None:
-    assert parse(key, value)[1] == [error]
+    assert parse(key, value, MountSource.MOUNT)[1] == [error]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "warning"),
+    [
+        (
+            "*.jsp",
+            "w",
+            "f:1: the pattern of '*.jsp' must begin with '/': the rule is left out, as mod_jk does "
+            "(did you mean '/*.jsp'?)",
+        ),
+        (
+            "!-/a",
+            "w",
+            "f:1: the pattern of '!-/a' must begin with '/': the rule is left out, as mod_jk does "
+            "(did you mean '-!/a'?)",
+        ),
+        (
+            "/a",
+            "w;reply_timout=7",
+            "f:1: unknown extension 'reply_timout' of a rule is not looked at, as in mod_jk "
+            "(did you mean 'reply_timeout'?)",
+        ),
+        ("/a", "w;reply_timeout=20s", "f:1: reply_timeout: '20s' counts as 20, as in mod_jk"),
+        ("/a", "w;fail_on_status=503x", "f:1: fail_on_status: '503x' counts as 503, as in mod_jk"),
+        (
+            "/a",
+            "w;use_server_errors=500.5",
+            "f:1: use_server_errors: '500.5' counts as 500, as in mod_jk",
+        ),
+    ],
+)
+def test_a_map_of_mod_jk_may_have_what_mod_jk_accepts(key: str, value: str, warning: str) -> None:
+    rules, errors, warnings = parse(key, value)
+    assert not errors
+    assert warnings == [warning]
+    assert len(rules) == (key == "/a")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("reply_timeout=x", "'x' is no number"), ("fail_on_status=x", "'x' is no status")],
+)
+def test_what_is_no_number_is_an_error_everywhere(value: str, message: str) -> None:
+    for source in (MountSource.FILE, MountSource.MOUNT):
+        (error,) = parse("/a", f"w;{value}", source)[1]
+        assert message in error
+
+
+def test_rules_of_workers_that_nobody_serves() -> None:
+    uri_map = UriMap(rules("/status=page /*=w"), {"page"})
+    assert uri_map.match(b"/status") is None
+    assert uri_map.match(b"/other") is not None
+    mount = uri_map.decide(b"/status").mount
+    assert mount is not None
+    assert mount.worker == "page"
 
 
 @pytest.mark.parametrize(
