@@ -56,6 +56,13 @@ cdef class Group:
     def __repr__(self):
         return f"<Group {self.name} {self.balancer!r}>"
 
+    def retarget(self, targets):
+        """Have attempts from now on go to other targets of the same members, in their order."""
+        targets = tuple(targets)
+        if len(targets) != len(self.targets):
+            raise ValueError(f"{self.name} has {len(self.targets)} members, not {len(targets)}")
+        self.targets = targets
+
     cdef object session_of(self, RequestHead head, bytes path, object extension):
         """The session a request says it belongs to; None."""
         cdef bytes cookie = self.session_cookie, parameter = self.session_path

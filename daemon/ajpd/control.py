@@ -9,10 +9,12 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
+import pwd
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -26,11 +28,16 @@ __all__ = [
     "ask_reload",
     "ask_table",
     "control_address",
+    "tell",
 ]
+
+logger = logging.getLogger("ajpd.control")
 
 RELOAD: Final = b"reload\n"
 TABLE: Final = b"table\n"
+NOTE: Final = b"note\n"
 _BYTES_MOST: Final = 1 << 20
+_NOTE_MOST: Final = 65536
 #: Seconds that an answer may take: a reload reads files, and starts processes.
 PATIENCE: Final = 60.0
 
@@ -230,7 +237,11 @@ class Control:
         self._events.forget(sock)
         question = b""
         with contextlib.suppress(OSError):
-            question = sock.recv(64)
+            question = sock.recv(_NOTE_MOST)
+        if question.startswith(NOTE):
+            _log_note(sock, question.removeprefix(NOTE))
+            Answer(done=True).send(sock)
+            return
         if question == TABLE:
             Answer(done=True, text=self._table).send(sock)
             return
@@ -241,10 +252,32 @@ class Control:
         self._on_reload()
 
 
-def _user_of_peer(sock: socket.socket) -> int:
+def _log_note(sock: socket.socket, text: bytes) -> None:
+    """Put what somebody did into the log, with who it was."""
+    uid, pid = _user_of_peer(sock), _credentials(sock)[0]
+    for line in text.decode("utf-8", "backslashreplace").splitlines():
+        shown = "".join(letter if letter.isprintable() else "?" for letter in line)
+        logger.info("%s user=%s pid=%d", shown, _name_of(uid), pid)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _credentials(sock: socket.socket) -> tuple[int, int, int]:
+    """Process, user and group at the other end."""
     size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return int(uid)
+    pid, uid, gid = struct.unpack(
+        "3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    )
+    return pid, uid, gid
+
+
+def _user_of_peer(sock: socket.socket) -> int:
+    return _credentials(sock)[1]
 
 
 def ask_reload(paths: Sequence[str]) -> Answer:
@@ -263,6 +296,17 @@ def ask_table(paths: Sequence[str]) -> str:
         ControlError: there is none, or it does not answer.
     """
     return _ask(paths, TABLE).text
+
+
+def tell(paths: Sequence[str], lines: Iterable[str]) -> None:
+    """Have the master that runs with these files put lines into its log, with who we are.
+
+    Raises:
+        ControlError: there is none, or it does not answer.
+    """
+    text = "\n".join(lines).encode("utf-8", "backslashreplace")
+    if text:
+        _ask(paths, (NOTE + text)[:_NOTE_MOST])
 
 
 def _ask(paths: Sequence[str], question: bytes) -> Answer:

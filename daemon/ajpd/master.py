@@ -26,6 +26,7 @@ from .events import Events
 from .generation import Child, Generation, spawn, words_of
 from .ledger import Ledger, describe
 from .listeners import ListenError, Listeners
+from .live import let_files_win
 from .log import open_files, reopen
 from .opened import Opened, Refused, open_all
 from .process import raise_descriptor_limit
@@ -188,6 +189,8 @@ class Master:
             child.tell(b"go")
         elif generation is self._next and generation.is_whole(serving=False):
             try:
+                if self._current is not None:
+                    let_files_win(generation.ledger, self._current.config, generation.config)
                 generation.ledger.settle(generation.config)
                 generation.listeners.listen()
             except (ListenError, StatusTableError) as exc:

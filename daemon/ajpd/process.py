@@ -15,21 +15,22 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from ajp._slot import Slot
 from ajp.snapshot import ProcessState
 from ajp.timers import Timers
-from ajp.worker import Worker, WorkerSettings
+from ajp.worker import Worker
 
 from ._front import Front
-from ._service import Service, Target
+from ._service import Service
 from .balancing import MAINTAIN_EVERY, log_changes, maintain, make_group
-from .config.model import STATUS_IS_SERVED, Config, WorkerConfig
+from .config.model import STATUS_IS_SERVED, Config
 from .config.urimap import UriMap
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
 from .http.proxy_protocol import ProxyHeader
 from .ledger import Ledger
 from .listeners import BACKLOG, remove_files
+from .live import LOOK_EVERY, Live
+from .targets import make_target, worker_settings
 from .tls import Contexts, client_tls
 from .tls_listener import TLSListener
 
@@ -43,32 +44,6 @@ SPARE_DESCRIPTORS = 64
 ACCEPT_TURNS = 2
 #: Seconds between two looks whether the clients are gone.
 IDLE_LOOK = 0.02
-
-
-def worker_settings(config: WorkerConfig) -> WorkerSettings:
-    """A worker's directives in the units of the library."""
-    return WorkerSettings(
-        host=config.host,
-        port=config.port,
-        secret=config.secret,
-        max_packet_size=config.max_packet_size,
-        pool_size=config.connection_pool_size,
-        pool_min_size=config.connection_pool_minsize,
-        pool_timeout=config.connection_pool_timeout_ms / 1000,
-        acquire_timeout=config.connection_acquire_timeout_ms / 1000,
-        busy_limit=config.busy_limit,
-        connect_timeout=config.socket_connect_timeout_ms / 1000,
-        connect_ping=config.connect_timeout_ms / 1000,
-        prepost_ping=config.prepost_timeout_ms / 1000,
-        ping_interval=config.connection_ping_interval_ms / 1000,
-        ping_timeout=config.ping_timeout_ms / 1000,
-        reply_timeout=config.reply_timeout_ms / 1000,
-        socket_timeout=config.socket_timeout_ms / 1000,
-        socket_buffer=config.socket_buffer,
-        source=config.source,
-        keepalive=config.socket_keepalive,
-        prefer_ipv6=config.prefer_ipv6,
-    )
 
 
 def raise_descriptor_limit() -> None:
@@ -85,21 +60,6 @@ def _connections_left(config: Config) -> int:
         return 0
     taken = sum(worker.connection_pool_size for worker in config.containers.values())
     return max(soft - taken - SPARE_DESCRIPTORS, 1)
-
-
-def _target(config: WorkerConfig, worker: Worker, slot: Slot) -> Target:
-    return Target(
-        config.name,
-        worker,
-        secret=config.secret,
-        max_packet_size=config.max_packet_size,
-        retries=config.retries,
-        retry_interval=config.retry_interval_ms / 1000,
-        recovery_options=config.recovery_options,
-        fail_on_status=config.fail_on_status,
-        replay_buffer=config.replay_buffer,
-        slot=slot,
-    )
 
 
 class Process:
@@ -157,7 +117,7 @@ class Process:
             for name, worker in configs.items()
         }
         targets = {
-            name: _target(configs[name], worker, slots[name])
+            name: make_target(configs[name], worker, slots[name])
             for name, worker in self.workers.items()
         }
         self.groups = {
@@ -165,10 +125,23 @@ class Process:
             for name, balancer in config.balancers.items()
         }
         self._upkeep_timer: asyncio.TimerHandle | None = None
+        self._live_timer: asyncio.TimerHandle | None = None
+        services: dict[str, object] = {name: targets[name] for name in config.workers}
+        services |= self.groups
+        self._live = Live(
+            config,
+            self.ledger,
+            workers=self.workers,
+            services=services,
+            groups=self.groups,
+            targets=targets,
+        )
+        # What was changed before this process was there.
+        self._live.look()
         self.service = Service(
             self.timers.wheel,
             UriMap(config.rules, () if STATUS_IS_SERVED else config.statuses).match,
-            {**{name: targets[name] for name in config.workers}, **self.groups},
+            services,
             header_timeout=server.header_timeout_ms / 1000,
             keepalive_timeout=server.keepalive_timeout_ms / 1000,
             body_timeout=server.body_timeout_ms / 1000,
@@ -191,6 +164,7 @@ class Process:
     async def start(self) -> None:
         """Accept connections."""
         self._upkeep()
+        self._follow()
         for sock in self._sockets:
             self._servers.append(await self._listen(sock))
         if self._contexts is not None:
@@ -231,6 +205,11 @@ class Process:
         for group in self.groups.values():
             maintain(group, self._loop.time())
         self._upkeep_timer = self._loop.call_later(MAINTAIN_EVERY, self._upkeep)
+
+    def _follow(self) -> None:
+        """Take over what an operator changed."""
+        self._live.look()
+        self._live_timer = self._loop.call_later(LOOK_EVERY, self._follow)
 
     def _look_later(self) -> None:
         """Look at the certificates' files now and then, if they can be seen."""
@@ -273,7 +252,7 @@ class Process:
         await self._accept_no_more()
         await self._wait_for_idle(patience)
         drained.clear()
-        for timer in (self._look_timer, self._upkeep_timer):
+        for timer in (self._look_timer, self._upkeep_timer, self._live_timer):
             if timer is not None:
                 timer.cancel()
         for listener in self._tls_listeners:

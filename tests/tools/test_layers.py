@@ -84,6 +84,8 @@ AJPD: dict[str, float] = {
     "_exchange": 63.2,
     "_front": 64,
     "balancing": 64,
+    "targets": 64,
+    "live": 64.5,
     "log": 64,
     "ledger": 63,
     "listeners": 64,

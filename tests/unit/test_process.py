@@ -16,7 +16,8 @@ from ajpd.config.properties import parse_properties
 from ajpd.config.sections import sections_from_properties
 from ajpd.config.workers import build_worker
 from ajpd.listeners import open_listener
-from ajpd.process import Process, serve, worker_settings
+from ajpd.process import Process, serve
+from ajpd.targets import worker_settings
 from tests.faults.container import END, Container, chunk, headers, never, respond, send, wait
 from tests.faults.stage import (
     Broken,

@@ -17,7 +17,17 @@ from .directives import lookup
 from .model import BalancerConfig, MemberConfig, WorkerConfig
 from .values import BadValue, Directive, Scope, Unit, Value, ValueType, read_text
 
-__all__ = ["Setting", "changed", "check", "decode", "directive_of", "encode", "read", "settings_of"]
+__all__ = [
+    "Setting",
+    "changed",
+    "check",
+    "decode",
+    "directive_of",
+    "encode",
+    "read",
+    "settings_of",
+    "shown",
+]
 
 #: A value as the model has it.
 Setting = int | str | bool | None
@@ -54,6 +64,13 @@ def encode(name: str, value: Setting) -> int | str | None:
     if name == "lock":
         return _LOCKS.index(str(value))
     return int(value) if isinstance(value, (bool, int)) else value
+
+
+def shown(value: Setting) -> str:
+    """A value as messages spell it."""
+    if isinstance(value, Activation):
+        return value.name.lower()
+    return "''" if value == "" else str(value)
 
 
 def settings_of(config: WorkerConfig | MemberConfig | BalancerConfig) -> dict[str, Setting]:

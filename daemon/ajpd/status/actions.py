@@ -18,7 +18,7 @@ from ajp.errors import AJPError, StatusTableError
 from ajp.lb import Activation, Balancer, Member, Method, Settings, State
 from ajp.lb._tablestore import TableStore
 from ajp.snapshot import FIELDS, Kind
-from ajpd.config.changes import Setting, changed, check, decode, encode, settings_of
+from ajpd.config.changes import Setting, changed, check, decode, encode, settings_of, shown
 from ajpd.config.model import BalancerConfig, Config, MemberConfig, WorkerConfig
 from ajpd.config.values import BadValue
 
@@ -365,7 +365,4 @@ def _shown(name: str, kept: int | str | None) -> str:
     """A value as words; what the files say when nothing was changed."""
     if kept is None:
         return "as in the files"
-    value = decode(name, kept)
-    if isinstance(value, Activation):
-        return value.name.lower()
-    return repr(value) if isinstance(value, str) and not value else str(value)
+    return shown(decode(name, kept))
