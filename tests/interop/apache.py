@@ -29,7 +29,6 @@ Mutex file:{base} default
 ErrorLog {base}/httpd.error.log
 LogLevel warn
 {modules}
-{user}
 KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 30
@@ -64,6 +63,24 @@ worker.worker{packet_size}.socket_connect_timeout=2000
 """
 
 
+def httpd_command(configuration: Path) -> list[str]:
+    """What starts Apache in the foreground; skips the test when a part of it is missing."""
+    program = shutil.which("apache2", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        missing("Apache httpd", "apache2-bin")
+    for file, package in _NEEDED.values():
+        if not (_MODULES / file).exists():
+            missing(f"{file} of Apache httpd", package)
+    return [program, "-f", str(configuration), "-DFOREGROUND"]
+
+
+def httpd_modules() -> str:
+    """Lines that load what mod_jk needs, and the user to be when root starts it."""
+    lines = [f"LoadModule {name} {_MODULES / file}" for name, (file, _) in _NEEDED.items()]
+    user = ["User www-data", "Group www-data"] if os.geteuid() == 0 else []
+    return "\n".join(lines + user)
+
+
 class Apache:
     """Apache httpd with mod_jk in front of some connectors of one Tomcat.
 
@@ -75,7 +92,7 @@ class Apache:
     def __init__(self, base: Path, connectors: Iterable[Connector]) -> None:
         self._base = base
         self._fronts: dict[int, Front] = {}
-        self.process = ServerProcess("mod_jk", self._command(), base)
+        self.process = ServerProcess("mod_jk", httpd_command(base / "httpd.conf"), base)
         (base / "empty").mkdir()
         hosts, workers = [], []
         for connector in connectors:
@@ -86,15 +103,6 @@ class Apache:
         (base / "workers.properties").write_text(text, encoding="utf-8")
         (base / "httpd.conf").write_text(self._configuration(hosts), encoding="utf-8")
 
-    def _command(self) -> list[str]:
-        program = shutil.which("apache2", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if program is None:
-            missing("Apache httpd", "apache2-bin")
-        for file, package in _NEEDED.values():
-            if not (_MODULES / file).exists():
-                missing(f"{file} of Apache httpd", package)
-        return [program, "-f", str(self._base / "httpd.conf"), "-DFOREGROUND"]
-
     def _host(self, connector: Connector) -> str:
         port = free_port()
         self._fronts[connector.packet_size] = Front(
@@ -103,11 +111,7 @@ class Apache:
         return _HOST.format(port=port, packet_size=connector.packet_size)
 
     def _configuration(self, hosts: list[str]) -> str:
-        lines = [f"LoadModule {name} {_MODULES / file}" for name, (file, _) in _NEEDED.items()]
-        user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
-        return _HTTPD.format(
-            base=self._base, modules="\n".join(lines), user=user, hosts="\n".join(hosts)
-        )
+        return _HTTPD.format(base=self._base, modules=httpd_modules(), hosts="\n".join(hosts))
 
     def front(self, packet_size: int) -> Front:
         """Its address before the connector of that packet size."""

@@ -41,10 +41,11 @@ from .toml import TomlFile, beside, read_toml_file, value_of
 from .urimap import UriMap, read_uri_map, rules_of_worker
 from .values import Scope, default_of
 
-__all__ = ["load_files", "load_toml"]
+__all__ = ["REPEATS", "load_files", "load_toml"]
 
 _COMMAND_LINE: Final = "command line"
-_REPEATS: Final = Repeats(
+#: What becomes of repeated keys of workers.properties.
+REPEATS: Final = Repeats(
     known=frozenset(name for scope in WORKER_SCOPES for name in in_scope(scope)) - LIST_ATTRIBUTES
 )
 
@@ -140,7 +141,7 @@ class _Parts:
         self.files.append(file)
         before = len(findings.errors)
         properties = read_properties(
-            file, findings, env=self.env, repeats=_REPEATS, asked_at=asked_at
+            file, findings, env=self.env, repeats=REPEATS, asked_at=asked_at
         )
         if len(findings.errors) > before:
             self.is_complete = False

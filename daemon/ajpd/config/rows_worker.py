@@ -219,7 +219,8 @@ _TIMEOUTS: Final = (
         words=("A", "C", "P", "I"),
         since=_FIRST,
         doc="Which CPINGs to send with ping_timeout, where connect_timeout or prepost_timeout "
-        "say nothing else: C after connecting, P before a request, I at intervals, A all. For I "
+        "say nothing else: C after connecting, P before a request, I at intervals, A all. What is "
+        "not among the letters is left out, as in mod_jk. For I "
         "connection_ping_interval is a hundredth of ping_timeout's number, in seconds, where "
         "nothing else is written: 100 s for 10000 ms.",
     ),

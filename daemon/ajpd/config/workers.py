@@ -144,9 +144,12 @@ class _Container(SectionValues):
 
     def _cping(self, name: str, *, is_in_mode: bool) -> int:
         """The time for a CPONG: as mod_jk, ping_mode counts where the value is 0 or not written."""
-        if is_in_mode and not (self.is_written(name) and self.number(name)):
+        if self.is_written(name) and (self.number(name) or not is_in_mode):
+            return self.number(name)
+        if is_in_mode:
             return self.number("ping_timeout")
-        return self.number(name)
+        # Who writes some letters has left the others out.
+        return 0 if self._ping_mode() else self.number(name)
 
     def _ping_interval(self, mode: str) -> int:
         """As mod_jk: ping_mode counts where the value is 0 or not written."""

@@ -117,8 +117,8 @@ def test_everything_written() -> None:
 @pytest.mark.parametrize(
     ("lines", "connect", "prepost"),
     [
-        ("ping_mode=C", 10_000, 2000),
-        ("ping_mode=p", 2000, 10_000),
+        ("ping_mode=C", 10_000, 0),
+        ("ping_mode=p", 0, 10_000),
         ("ping_mode=A\nping_timeout=500", 500, 500),
         ("ping_mode=CP\nconnect_timeout=300", 300, 10_000),
         ("ping_mode=CP\nconnect_timeout=0\nprepost_timeout=0", 10_000, 10_000),
