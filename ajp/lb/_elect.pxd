@@ -1,6 +1,6 @@
 """The election of a member, without a lock and without an allocation."""
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from ajp.lb._store cimport Cell, Store
 
@@ -49,6 +49,16 @@ cdef struct Usable:
     uint64_t known              # may have work of a session they know
 
 
+cdef struct Wanted:
+    # What there is to say about an election besides the session; see Election.find.
+    uint64_t tried
+    uint64_t chance
+    bint stateless
+    bint force
+    bint peek
+    const unsigned char* overrides      # one for each member; NULL for none
+
+
 cdef class Election:
     """What does not change between two elections, in the form they read it."""
 
@@ -64,6 +74,21 @@ cdef class Election:
     cdef dict _domains                      # domain -> number
     cdef list _redirects                    # routes
 
+    # For who is compiled too: members are not checked.
+    # The member, How << 8 and its activation << 16; NOBODY.
+    cdef int elect(self, tuple routes, double now, const Wanted* wanted) except -2
+    # An attempt begins; whether the member's state stays as it is.
+    cdef bint start(self, int member, bint makes_session) noexcept nogil
+    # It ended; whether the member is fine and a success would change nothing.
+    cdef bint finish(
+        self,
+        int member,
+        bint makes_session,
+        double now,
+        bint take_back,
+        int64_t traffic,
+        double first_byte_s,
+    ) noexcept nogil
     # Who may be elected.
     cdef Usable _usable(
         self, const Cell* cells, uint64_t tried, const unsigned char* overrides

@@ -119,27 +119,38 @@ cdef class Election:
         Returns:
             The member's number, `How` << 8 and its activation << 16; -1 when there is none.
         """
-        cdef const unsigned char* overrides = NULL
+        cdef Wanted wanted
+        wanted.tried = tried
+        wanted.chance = chance
+        wanted.stateless = stateless
+        wanted.force = force
+        wanted.peek = peek
+        wanted.overrides = NULL
+        if activations is not None:
+            if len(activations) != self.count:
+                raise ValueError(f"activations of {len(activations)} members, not {self.count}")
+            wanted.overrides = activations
+        return self.elect(routes, now, &wanted)
+
+    cdef int elect(self, tuple routes, double now, const Wanted* wanted) except -2:
+        """As `find`."""
+        cdef const unsigned char* overrides = wanted.overrides
         cdef const Cell* cells
         cdef Usable usable
         cdef int found = NOBODY, how = BY_METHOD
         cdef bytes route
-        if activations is not None:
-            if len(activations) != self.count:
-                raise ValueError(f"activations of {len(activations)} members, not {self.count}")
-            overrides = activations
         cells = self.store.view()
-        usable = self._usable(cells, tried, overrides)
+        usable = self._usable(cells, wanted.tried, overrides)
         # The only member is never left for another, so its requests need no route.
         if self.count == 1 and (usable.known == 0 or usable.fresh == 1):
             return ALONE << 8 if usable.known else NOBODY
         for route in routes:
-            found = self._by_route(route, cells, usable, now, force)
+            found = self._by_route(route, cells, usable, now, wanted.force)
             if found != NOBODY:
                 return self._packed(found, &cells[found & 0xFF], overrides)
-        if force:
+        if wanted.force:
             return NOBODY
-        found = self._by_method(cells, usable.fresh, now, chance, stateless)
+        found = self._by_method(cells, usable.fresh, now, wanted.chance, wanted.stateless)
         if found == NOBODY:
             how = BY_STANDBY
             for route in self._redirects:
@@ -147,7 +158,7 @@ cdef class Election:
                 if found != NOBODY:
                     found &= 0xFF
                     break
-        elif not peek:
+        elif not wanted.peek:
             self.store.offset = (found + 1) % self.count
         if found == NOBODY:
             return NOBODY
@@ -321,12 +332,16 @@ cdef class Election:
 
     def begin(self, int member, bint makes_session):
         """Count an attempt that begins; whether the member's state stays as it is."""
-        cdef int32_t state
         if not 0 <= member < self.count:
             raise IndexError(f"member {member} of {self.count}")
+        return self.start(member, makes_session)
+
+    # hot
+    cdef bint start(self, int member, bint makes_session) noexcept nogil:
+        cdef int32_t state
         self._count_attempt(member, makes_session, 1)
         self.store.add(member, IN_FLIGHT, 1)
-        state = self.store.view()[member].state
+        state = self.store.cell(member).state
         return state != STATE_RECOVER and state != STATE_BUSY
 
     # hot
@@ -364,10 +379,22 @@ cdef class Election:
         Returns:
             Whether the member is fine and a success would change nothing.
         """
-        cdef const Cell* cell
-        cdef int64_t most
         if not 0 <= member < self.count:
             raise IndexError(f"member {member} of {self.count}")
+        return self.finish(member, makes_session, now, take_back, traffic, first_byte_s)
+
+    # hot
+    cdef bint finish(
+        self,
+        int member,
+        bint makes_session,
+        double now,
+        bint take_back,
+        int64_t traffic,
+        double first_byte_s,
+    ) noexcept nogil:
+        cdef const Cell* cell
+        cdef int64_t most
         self.store.add(member, IN_FLIGHT, -1)
         if take_back:
             self._count_attempt(member, makes_session, -1)
@@ -375,15 +402,15 @@ cdef class Election:
             most = <int64_t>(bit(MOST_BITS) // self._multiplier[member])
             traffic = min(traffic, most) * <int64_t>self._multiplier[member]
             self.store.add(member, VALUE, traffic)
-        if first_byte_s >= 0.0:
+        if first_byte_s >= 0.0 and self.method == METHOD_LATENCY:
             self._measure(member, first_byte_s, now)
-        cell = &self.store.view()[member]
+        cell = self.store.cell(member)
         return cell.state == STATE_OK and cell.mark[FIRST_ERROR] == 0.0
 
     # hot
     cdef void _measure(self, int member, double seconds, double now) noexcept nogil:
         """Smooth a latency in: a slow answer counts at once, a fast one bit by bit."""
-        cdef const Cell* cell = &self.store.view()[member]
+        cdef const Cell* cell = self.store.cell(member)
         cdef double before = faded(cell, now)
         cdef double age = now - cell.mark[LATENCY_AT]
         # 0 means that there was none yet.

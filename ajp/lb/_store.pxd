@@ -38,6 +38,8 @@ cdef class Store:
 
     # Current cells of all members, borrowed until the next call. Not to be written to.
     cdef const Cell* view(self) noexcept nogil
+    # The cell of one member without its IN_FLIGHT, borrowed likewise.
+    cdef const Cell* cell(self, int member) noexcept nogil
     # Move a count up or down; it stops at 0 and at CEILING.
     cdef void add(self, int member, int count, int64_t by) noexcept nogil
     # Set a count, never IN_FLIGHT, which belongs to the attempts.

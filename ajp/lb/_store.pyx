@@ -47,6 +47,9 @@ cdef class Store:
     cdef const Cell* view(self) noexcept nogil:
         return NULL
 
+    cdef const Cell* cell(self, int member) noexcept nogil:
+        return &self.view()[member]
+
     cdef void add(self, int member, int count, int64_t by) noexcept nogil:
         pass
 

@@ -88,21 +88,11 @@ cdef class TableStore(Store):
 
     # hot
     cdef const Cell* view(self) noexcept nogil:
-        cdef SlotMemory* slot
-        cdef Cell* cell
         cdef word* gauges
         cdef uint64_t claimed
-        cdef int member, place, part
+        cdef int member, part
         for member in range(self.count):
-            slot = self._slots[member]
-            cell = &self._cells[member]
-            for place in range(COUNTS):
-                cell.count[place] = load(&slot.count[place])
-            cell.count[IN_FLIGHT] = 0
-            for place in range(MARKS):
-                cell.mark[place] = load_double(&slot.mark[place])
-            cell.state = <int32_t>half_load(&slot.state)
-            cell.activation = <int32_t>half_load(&slot.activation)
+            self.cell(member)
         # A process has the gauges of all members side by side: few cache lines for each.
         for part in range(4):
             claimed = load_acquire(&self._memory.header.claimed[part])
@@ -114,6 +104,20 @@ cdef class TableStore(Store):
                 for member in range(self.count):
                     self._cells[member].count[IN_FLIGHT] += load(&gauges[self._indexes[member]])
         return self._cells
+
+    # hot
+    cdef const Cell* cell(self, int member) noexcept nogil:
+        cdef SlotMemory* slot = self._slots[member]
+        cdef Cell* cell = &self._cells[member]
+        cdef int place
+        for place in range(COUNTS):
+            cell.count[place] = load(&slot.count[place])
+        cell.count[IN_FLIGHT] = 0
+        for place in range(MARKS):
+            cell.mark[place] = load_double(&slot.mark[place])
+        cell.state = <int32_t>half_load(&slot.state)
+        cell.activation = <int32_t>half_load(&slot.activation)
+        return cell
 
     # hot
     cdef void add(self, int member, int count, int64_t by) noexcept nogil:

@@ -100,7 +100,7 @@ class Balancer:
             )
             for member, weight in zip(members, weights, strict=True)
         ]
-        self._election = Election(self.store, entries, settings.method.number)
+        self.election = Election(self.store, entries, settings.method.number)
         self.members = members
         self.settings = settings
         self._routes = {entry[0]: number for number, entry in enumerate(entries)}
@@ -147,7 +147,7 @@ class Balancer:
             session = None
         routes = () if session is None else session.routes
         is_forced = session is not None and self.settings.sticky_session_force
-        found = self._election.find(
+        found = self.election.find(
             routes,
             tried,
             now,
@@ -167,17 +167,28 @@ class Balancer:
                     return choice
             reason = Reason.STICKY_FORCED if is_forced else Reason.NO_MEMBER
             return NoMember(reason=reason, why=self._states(tried))
-        if session is None and not stateless:
-            found |= _MAKES_SESSION
-        if self.settings.set_session_cookie or rule.set_session_cookie:
-            found |= _SETS_COOKIE
-        chosen = self._choices.get(found) or self._choose(found)
+        sets_cookie = self.settings.set_session_cookie or rule.set_session_cookie
+        chosen = self.choice_of(
+            found, makes_session=session is None and not stateless, sets_cookie=sets_cookie
+        )
         if extension is None or chosen.set_cookie is None:
             return chosen
         return replace(chosen, set_cookie=self._cookie(chosen.member, rule))
 
+    def choice_of(self, found: int, *, makes_session: bool, sets_cookie: bool) -> Choice:
+        """What the compiled election found, as a value; there are few, so each is made once.
+
+        Args:
+            found: by `Election.find`.
+            makes_session: see `Choice`.
+            sets_cookie: whether set_session_cookie applies.
+        """
+        key = (
+            found | (_MAKES_SESSION if makes_session else 0) | (_SETS_COOKIE if sets_cookie else 0)
+        )
+        return self._choices.get(key) or self._choose(key)
+
     def _choose(self, key: int) -> Choice:
-        """The choice of a key; there are few, so each is made once."""
         number, how = key & 0xFF, How(key >> 8 & 0xFF)
         member = self.members[number]
         choice = Choice(
@@ -222,8 +233,12 @@ class Balancer:
             mod_jk counts when it has an endpoint. Differs: here it is before waiting for one, so
             that requests which come meanwhile see it; `end` with BUSY or UNTRIED takes it back.
         """
-        if not self._election.begin(choice.member, choice.makes_session):
-            self._apply(choice.member, Event.BEGUN)
+        if not self.election.begin(choice.member, choice.makes_session):
+            self.note_begun(choice)
+
+    def note_begun(self, choice: Choice) -> None:
+        """Do the rest of `begin` where the election's own says that the member's state changes."""
+        self._apply(choice.member, Event.BEGUN)
 
     def end(
         self,
@@ -247,7 +262,7 @@ class Balancer:
             first_byte_s: seconds until the response began; negative when none did.
             tries: how often the worker itself tried; each of them was a reply timeout, if one was.
         """
-        is_calm = self._election.end(
+        is_calm = self.election.end(
             choice.member,
             choice.makes_session,
             now,
@@ -256,10 +271,14 @@ class Balancer:
             first_byte_s=first_byte_s,
         )
         if not is_calm or outcome is not _OK:
-            event = self._judge(self.records[choice.member], outcome, now, tries)
-            self._apply(choice.member, event)
+            self.judge(choice, outcome, now, tries=tries)
 
-    def _judge(self, record: Record, outcome: Outcome, now: float, tries: int) -> Event:
+    def judge(self, choice: Choice, outcome: Outcome, now: float, *, tries: int = 1) -> None:
+        """Do the rest of `end`, which is nothing for a success of a member that is fine."""
+        event = self._event(self.records[choice.member], outcome, now, tries)
+        self._apply(choice.member, event)
+
+    def _event(self, record: Record, outcome: Outcome, now: float, tries: int) -> Event:
         """What an attempt's end does to the member, and note the error if it was one.
 
         Source:
@@ -332,7 +351,7 @@ class Balancer:
 
     def load(self, member: int, now: float) -> int:
         """What the method compares; the least is elected."""
-        return self._election.score(member, now)
+        return self.election.score(member, now)
 
     def set_activation(self, member: int, activation: Activation) -> None:
         """Set what an operator wants of a member.
@@ -407,7 +426,7 @@ class Balancer:
         rule = extension or _NO_EXTENSION
         if sticky_ignore or rule.sticky_ignore or not self.settings.sticky_session:
             session = None
-        found = self._election.find(
+        found = self.election.find(
             () if session is None else session.routes,
             tried,
             now,

@@ -1,6 +1,6 @@
 """Where a request of a balancer goes: one member after the other."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ajpd._account cimport Account
 from ajpd._service cimport Target
@@ -17,8 +17,10 @@ cdef class Group:
     cdef list slots                 # of its members; None
     cdef bytes session_cookie
     cdef bytes session_path
+    cdef object _random
     cdef dict _sessions             # Cookie header -> session; forgotten all at once
 
+    cdef uint64_t draw(self) except? 0
     cdef object session_of(self, RequestHead head, bytes path, object extension)
 
 
@@ -29,6 +31,8 @@ cdef class Placement:
     cdef object session
     cdef object extension           # of the rule; None
     cdef object choice              # of the attempt under way; None between two
+    cdef int member                 # of that choice
+    cdef bint makes_session         # likewise
     cdef object refusal             # NoMember, when nobody was elected
     cdef double pause               # seconds until `next` may be asked again; 0
     cdef object _first              # choice that was made first

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import final
 
 from ajp._slot import Slot
-from ajp.lb.balancer import Balancer
+from ajp.lb.balancer import Balancer, Chance
 
 from ._service import Target
 
@@ -20,6 +20,7 @@ class Group:
         *,
         slot: Slot | None = None,
         slots: Sequence[Slot] = (),
+        random: Chance | None = None,
     ) -> None: ...
     def retarget(self, targets: Sequence[Target]) -> None: ...
 

@@ -7,15 +7,20 @@ Source: mod_jk `service` of `jk_lb_worker.c`.
 """
 
 cimport cython
+from libc.stdint cimport int64_t, uint64_t
 
 from ajp._packets cimport equals_ignoring_case
 from ajp._slot cimport Slot
 from ajp._wire cimport Slice
+from ajp.lb._elect cimport METHOD_P2C, NOBODY, Election, Wanted
 from ajpd._account cimport NO_SLOT, Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
+from random import Random
+
 from ajp.lb.choice import Choice, NoMember
+from ajp.lb.member import Outcome
 from ajp.lb.rounds import Rounds
 from ajp.lb.session import find_session
 
@@ -27,6 +32,7 @@ cdef enum:
     MOST_SESSIONS = 2048
     LONGEST_COOKIE = 2048
 
+cdef object SERVED = Outcome.OK
 # Seconds; a pause of nothing would look like the end.
 cdef double LEAST_PAUSE = 0.001
 
@@ -41,9 +47,10 @@ cdef class Group:
         targets: of its members, in their order.
         slot: of the balancer in the status table.
         slots: of its members.
+        random: for the method P2C.
     """
 
-    def __init__(self, str name, balancer, targets, *, Slot slot=None, slots=()):
+    def __init__(self, str name, balancer, targets, *, Slot slot=None, slots=(), random=None):
         self.name = name
         self.slot = NO_SLOT if slot is None else slot.index
         self.slots = [each.index for each in slots] or None
@@ -51,6 +58,7 @@ cdef class Group:
         self.targets = tuple(targets)
         self.session_cookie = balancer.settings.session_cookie.encode()
         self.session_path = balancer.settings.session_path.encode()
+        self._random = Random() if random is None else random
         self._sessions = {}
 
     def __repr__(self):
@@ -62,6 +70,10 @@ cdef class Group:
         if len(targets) != len(self.targets):
             raise ValueError(f"{self.name} has {len(self.targets)} members, not {len(targets)}")
         self.targets = targets
+
+    cdef uint64_t draw(self) except? 0:
+        """64 random bits."""
+        return self._random.getrandbits(64)
 
     cdef object session_of(self, RequestHead head, bytes path, object extension):
         """The session a request says it belongs to; None."""
@@ -115,12 +127,39 @@ cdef class Placement:
 
     cdef Target first(self, double now):
         """The member to begin with; None when there is nobody: see `refusal` and `pause`."""
-        found = self.group.balancer.elect(
-            self.session, now, extension=self.extension, may_force=False
+        cdef Wanted wanted
+        cdef Election election
+        cdef int found
+        cdef tuple routes = ()
+        settings = self.group.balancer.settings
+        if self.extension is not None:
+            # A rule with wishes of its own.
+            choice = self.group.balancer.elect(
+                self.session, now, extension=self.extension, may_force=False
+            )
+            return self._take(choice) if type(choice) is Choice else self.next(now)
+        if self.session is not None and settings.sticky_session:
+            routes = self.session.routes
+        else:
+            self.session = None
+        wanted.tried = 0
+        wanted.chance = 0
+        wanted.stateless = wanted.peek = False
+        wanted.force = self.session is not None and settings.sticky_session_force
+        wanted.overrides = NULL
+        election = self.group.balancer.election
+        if election.method == METHOD_P2C:
+            wanted.chance = self.group.draw()
+        found = election.elect(routes, now, &wanted)
+        if found == NOBODY:
+            return self.next(now)
+        return self._take(
+            self.group.balancer.choice_of(
+                found,
+                makes_session=self.session is None,
+                sets_cookie=settings.set_session_cookie,
+            )
         )
-        if type(found) is Choice:
-            return self._take(found)
-        return self.next(now)
 
     cdef Target next(self, double now):
         """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""
@@ -141,26 +180,34 @@ cdef class Placement:
         return None
 
     cdef Target _take(self, object choice):
+        cdef Election election = self.group.balancer.election
         if self._first is None:
             self._first = choice
         self.choice = choice
-        self.group.balancer.begin(choice)
-        return self.group.targets[choice.member]
+        self.member = choice.member
+        self.makes_session = choice.makes_session
+        if not election.start(self.member, self.makes_session):
+            self.group.balancer.note_begun(choice)
+        return self.group.targets[self.member]
 
     cdef int end(self, object outcome, Account account, bint counts) except -1:
         """Tell how the attempt ended; nothing when it was told already."""
+        cdef Election election
         choice = self.choice
         if choice is None:
             return 0
         self.choice = None
-        self.group.balancer.end(
-            choice,
-            outcome,
+        election = self.group.balancer.election
+        is_calm = election.finish(
+            self.member,
+            self.makes_session,
             account.last.now,
-            bytes_in=account.last.bytes_in,
-            bytes_out=account.last.bytes_out,
-            first_byte_s=account.last.first_byte_us / 1e6,
+            not counts,
+            <int64_t>(account.last.bytes_in + account.last.bytes_out),
+            <double>account.last.first_byte_us / 1e6,
         )
+        if not is_calm or outcome is not SERVED:
+            self.group.balancer.judge(choice, outcome, account.last.now)
         if counts and self.group.slots is not None:
-            account.count_member(self.group.slots[choice.member])
+            account.count_member(self.group.slots[self.member])
         return 0

@@ -34,11 +34,12 @@ def make_group(config: BalancerConfig, targets: Mapping[str, Target], ledger: Le
         targets: of the workers of its members, by name.
         ledger: where it counts.
     """
+    random = Random()
     balancer = Balancer(
         [member.member for member in config.members],
         config.settings,
         store=ledger.store(config.name),
-        random=Random(),
+        random=random,
     )
     return Group(
         config.name,
@@ -46,6 +47,7 @@ def make_group(config: BalancerConfig, targets: Mapping[str, Target], ledger: Le
         [targets[member.worker.name] for member in config.members],
         slot=ledger.balancers[config.name],
         slots=ledger.members[config.name],
+        random=random,
     )
 
 
