@@ -30,6 +30,8 @@ cdef class Line(Timed):
     cdef double _write_due              # when it has to have taken our bytes; 0 it has
     cdef Py_ssize_t _discard_left       # bytes that are still read for nobody; 0 unless leaving
 
+    # whether a request may start on it
+    cdef bint may_start(self) except -1
     cdef int _attach(self, transport) except -1
     cdef int _detach(self) except -1
     cdef int _schedule(self) except -1

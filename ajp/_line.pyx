@@ -102,6 +102,10 @@ cdef class Line(Timed):
     @property
     def is_idle(self):
         """Whether a request may start on it."""
+        return self.may_start()
+
+    cdef bint may_start(self) except -1:
+        """The same."""
         return self.state == EP_IDLE and self._transport is not None and not (
             self._transport.is_closing()
         )

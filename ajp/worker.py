@@ -1,6 +1,6 @@
 """One container seen from one process: its address, its pool of endpoints, its deadlines.
 
-Does what `pool.Pool` decides. Attempts come and go by callbacks: a request that finds a warm
+Does what `_pool.Pool` decides. Attempts come and go by callbacks: a request that finds a warm
 endpoint costs no task, no future and no timer. Connecting is the one thing that runs as a task.
 
 Source: mod_jk `ajp_get_endpoint`, `ajp_connect_to_endpoint`. Differs: waiting for an endpoint is
@@ -17,7 +17,9 @@ from typing import Final
 
 from ._column import Column
 from ._endpoint import Attempt, Endpoint
+from ._pool import CONNECT, Decision, Pool
 from ._slot import Slot
+from ._warm import Warm
 from ._wheel import Timed
 from .dial import Dialer, address_text
 from .errors import (
@@ -31,7 +33,6 @@ from .errors import (
     Progress,
     Reason,
 )
-from .pool import CONNECT, Decision, Pool
 from .timers import Timers
 
 __all__ = ["Worker", "WorkerSettings"]
@@ -95,6 +96,11 @@ class WorkerSettings:
     def address(self) -> str:
         """Host and port as one would type them."""
         return address_text(self.host, self.port)
+
+    @property
+    def idle_care(self) -> float:
+        """Time after which something may have to be done about an idle endpoint; 0 never."""
+        return min(filter(None, (self.pool_timeout, self.idle_ping)), default=0.0)
 
     @property
     def idle_ping(self) -> float:
@@ -166,7 +172,7 @@ class _Inquiry(Attempt):
             self.answer.set_exception(error)
 
 
-class Worker:
+class Worker(Warm):
     """One container seen from one process.
 
     Args:
@@ -193,23 +199,24 @@ class Worker:
         self._column = column
         self._timers = timers
         self._loop = asyncio.get_running_loop()
-        self._pool: Pool[Endpoint, Attempt] = Pool(
-            size=settings.pool_size,
-            min_size=settings.pool_min_size,
-            idle_timeout=settings.pool_timeout,
-            ping_interval=settings.idle_ping,
+        super().__init__(
+            Pool(
+                size=settings.pool_size,
+                min_size=settings.pool_min_size,
+                idle_timeout=settings.pool_timeout,
+                ping_interval=settings.idle_ping,
+            ),
+            is_limited=settings.busy_limit > 0,
+            idle_care=settings.idle_care,
         )
         self._moves = 0
         self._dialer = self._new_dialer()
         self._connecting: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
-        self._closed = False
         self._queue_alarm = _Alarm(self.maintain)
         self._idle_alarm = _Alarm(self.maintain)
         self._resolve_alarm = _Alarm(self._resolve_again)
-        self._idle_care = self._care()
         self._all_gone = asyncio.Event()
-        self._inquiries: dict[Endpoint, _Inquiry] = {}
 
     def __repr__(self) -> str:
         """Name, address and the pool's counts."""
@@ -222,11 +229,8 @@ class Worker:
 
     # --- for attempts -----------------------------------------------------------------------------
 
-    def acquire(self, attempt: Attempt) -> None:
-        """Find an endpoint; `attempt.on_endpoint` or `attempt.on_failed` follows, maybe at once.
-
-        An attempt that changes its mind while it has no endpoint calls `cancel`.
-        """
+    def _acquire(self, attempt: Attempt) -> None:
+        """Find an endpoint for an attempt that needs more than a warm one."""
         if self._closed:
             self._refuse(attempt, Reason.SHUTDOWN, PoolClosed(f"worker {self.name} is closed"))
             return
@@ -308,7 +312,8 @@ class Worker:
         pool = self._pool
         pool.size, pool.min_size = settings.pool_size, settings.pool_min_size
         pool.idle_timeout, pool.ping_interval = settings.pool_timeout, settings.idle_ping
-        self._idle_care = self._care()
+        self._idle_care = settings.idle_care
+        self._is_limited = settings.busy_limit > 0
         if _ways(before) != _ways(settings):
             self._move()
         for endpoint in pool.endpoints:
@@ -323,8 +328,8 @@ class Worker:
 
     # --- EndpointOwner ----------------------------------------------------------------------------
 
-    def endpoint_released(self, endpoint: Endpoint) -> None:
-        """An endpoint finished its exchange, or answered a CPING while idle."""
+    def _release(self, endpoint: Endpoint) -> None:
+        """Give an endpoint to who waits for it, or close it."""
         if self._closed:
             endpoint.close()
             return
@@ -445,10 +450,6 @@ class Worker:
             endpoint.retire()
             if not self._pool.is_busy(endpoint):
                 endpoint.close()
-
-    def _care(self) -> float:
-        """Seconds after which something may have to be done about an endpoint that became idle."""
-        return min(filter(None, (self._pool.idle_timeout, self._pool.ping_interval)), default=0.0)
 
     def _new_dialer(self) -> Dialer:
         settings = self.settings

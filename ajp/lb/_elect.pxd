@@ -59,12 +59,22 @@ cdef struct Wanted:
     const unsigned char* overrides      # one for each member; NULL for none
 
 
+# What a choice is kept under: found by an election, and the two things that are told besides.
+cdef inline long key_of(int found, bint makes_session, bint sets_cookie) noexcept nogil:
+    return found | <long>makes_session << 24 | <long>sets_cookie << 25
+
+
 cdef class Election:
     """What does not change between two elections, in the form they read it."""
 
     cdef readonly Store store
     cdef readonly int count
     cdef readonly int method
+    # What its balancer's settings say about every request; set by the balancer.
+    cdef public bint is_sticky
+    cdef public bint is_forced
+    cdef public bint sets_cookie
+    cdef readonly dict choices              # by key_of -> choice.Choice; kept for the balancer
     cdef uint64_t _multiplier[MAX_MEMBERS]
     cdef uint32_t _factor[MAX_MEMBERS]
     cdef int32_t _distance[MAX_MEMBERS]

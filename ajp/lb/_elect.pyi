@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from typing_extensions import disjoint_base
 
 from ._store import Store
+from .choice import Choice
 
 __all__ = ["Election"]
 
@@ -14,6 +15,11 @@ class Election:
         members: Sequence[tuple[bytes, bytes, bytes, int, int, int]],
         method: int,
     ) -> Election: ...
+    is_sticky: bool
+    is_forced: bool
+    sets_cookie: bool
+    @property
+    def choices(self) -> dict[int, Choice]: ...
     @property
     def store(self) -> Store: ...
     @property

@@ -77,6 +77,8 @@ cdef class Election:
         self.store = store
         self.count = store.count
         self.method = method
+        self.is_sticky = True
+        self.choices = {}
         self._routes = {entry[0]: member for member, entry in enumerate(members)}
         self._domains = {}
         self._redirects = []

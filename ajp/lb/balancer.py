@@ -29,7 +29,7 @@ __all__ = ["Balancer", "Chance"]
 #: Changes of state that wait to be taken; the oldest are lost beyond.
 _MOST_CHANGES: Final = 1024
 
-# Bits of a choice's key above those Election.find returns.
+# Bits of a choice's key above those Election.find returns; as `key_of` of the election.
 _MAKES_SESSION: Final = 1 << 24
 _SETS_COOKIE: Final = 1 << 25
 
@@ -101,10 +101,12 @@ class Balancer:
             for member, weight in zip(members, weights, strict=True)
         ]
         self.election = Election(self.store, entries, settings.method.number)
+        self.election.is_sticky = settings.sticky_session
+        self.election.is_forced = settings.sticky_session_force
+        self.election.sets_cookie = settings.set_session_cookie
         self.members = members
         self.settings = settings
         self._routes = {entry[0]: number for number, entry in enumerate(entries)}
-        self._choices: dict[int, Choice] = {}
         self._draws = self._random if settings.method is Method.P2C else None
 
     def elect(
@@ -186,7 +188,7 @@ class Balancer:
         key = (
             found | (_MAKES_SESSION if makes_session else 0) | (_SETS_COOKIE if sets_cookie else 0)
         )
-        return self._choices.get(key) or self._choose(key)
+        return self.election.choices.get(key) or self._choose(key)
 
     def _choose(self, key: int) -> Choice:
         number, how = key & 0xFF, How(key >> 8 & 0xFF)
@@ -202,7 +204,7 @@ class Balancer:
         )
         if key & _SETS_COOKIE and not choice.is_sticky:
             choice = replace(choice, set_cookie=self._cookie(number, _NO_EXTENSION))
-        self._choices[key] = choice
+        self.election.choices[key] = choice
         return choice
 
     def _cookie(self, number: int, extension: Extension) -> bytes:

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint64_t
 from ajp._packets cimport equals_ignoring_case
 from ajp._slot cimport Slot
 from ajp._wire cimport Slice
-from ajp.lb._elect cimport METHOD_P2C, NOBODY, Election, Wanted
+from ajp.lb._elect cimport METHOD_P2C, NOBODY, Election, Wanted, key_of
 from ajpd._account cimport NO_SLOT, Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
@@ -35,6 +35,18 @@ cdef enum:
 cdef object SERVED = Outcome.OK
 # Seconds; a pause of nothing would look like the end.
 cdef double LEAST_PAUSE = 0.001
+
+
+cdef extern from *:
+    """
+    #include <string.h>
+    """
+    const void* memmem(const void*, size_t, const void*, size_t) nogil
+
+
+cdef inline bint has(bytes text, bytes part) noexcept:
+    """Whether a part is in a text; Python's own `in` makes and drops an exception for it."""
+    return memmem(<char*>text, <size_t>len(text), <char*>part, <size_t>len(part)) != NULL
 
 
 @cython.final
@@ -91,7 +103,7 @@ cdef class Group:
                 cookie, is_usual = extension.session_cookie.encode(), False
             if extension.session_path is not None:
                 parameter, is_usual = extension.session_path.encode(), False
-        if parameter in path:
+        if has(path, parameter):
             is_usual = False
         elif not cookies:
             return None
@@ -131,35 +143,34 @@ cdef class Placement:
         cdef Election election
         cdef int found
         cdef tuple routes = ()
-        settings = self.group.balancer.settings
         if self.extension is not None:
             # A rule with wishes of its own.
             choice = self.group.balancer.elect(
                 self.session, now, extension=self.extension, may_force=False
             )
             return self._take(choice) if type(choice) is Choice else self.next(now)
-        if self.session is not None and settings.sticky_session:
-            routes = self.session.routes
-        else:
-            self.session = None
+        election = self.group.balancer.election
+        if self.session is not None:
+            if election.is_sticky:
+                routes = self.session.routes
+            else:
+                self.session = None
         wanted.tried = 0
         wanted.chance = 0
         wanted.stateless = wanted.peek = False
-        wanted.force = self.session is not None and settings.sticky_session_force
+        wanted.force = self.session is not None and election.is_forced
         wanted.overrides = NULL
-        election = self.group.balancer.election
         if election.method == METHOD_P2C:
             wanted.chance = self.group.draw()
         found = election.elect(routes, now, &wanted)
         if found == NOBODY:
             return self.next(now)
-        return self._take(
-            self.group.balancer.choice_of(
-                found,
-                makes_session=self.session is None,
-                sets_cookie=settings.set_session_cookie,
+        choice = election.choices.get(key_of(found, self.session is None, election.sets_cookie))
+        if choice is None:
+            choice = self.group.balancer.choice_of(
+                found, makes_session=self.session is None, sets_cookie=election.sets_cookie
             )
-        )
+        return self._take(choice)
 
     cdef Target next(self, double now):
         """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""

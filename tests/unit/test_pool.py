@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ajp.pool import CONNECT, WAIT, Decision, Pool
+from ajp._pool import CONNECT, WAIT, Decision, Pool
 
 
 class PoolMachine(RuleBasedStateMachine):

@@ -1,0 +1,26 @@
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from ._endpoint import Attempt, Endpoint
+from ._pool import Pool
+
+__all__ = ["Warm"]
+
+@disjoint_base
+class Warm:
+    _closed: bool
+    _is_limited: bool
+    _idle_care: float
+    @property
+    def _inquiries(self) -> dict[Endpoint, Any]: ...
+    @property
+    def _pool(self) -> Pool[Endpoint, Attempt]: ...
+    def __init__(
+        self, pool: Pool[Endpoint, Attempt], *, is_limited: bool, idle_care: float
+    ) -> None: ...
+    def acquire(self, attempt: Attempt) -> None: ...
+    def endpoint_released(self, endpoint: Endpoint) -> None: ...
+    def _acquire(self, attempt: Attempt) -> None: ...
+    def _release(self, endpoint: Endpoint) -> None: ...
+    def _watch_idle(self, endpoint: Endpoint) -> None: ...
