@@ -53,6 +53,7 @@ AJP: dict[str, float] = {
     "dial": 51,
     "table": 50,
     "worker": 52,
+    "probe": 52.1,
     "link": 51,
     "sync": 53,
     "aio": 53,
