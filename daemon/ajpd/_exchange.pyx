@@ -85,7 +85,7 @@ cdef class Exchange(Attempt):
                 match, self.forward = normalise(self.path, self.service.forward_uri)
             except BadURI as wrong:
                 return self._refuse(400, Reason.BAD_REQUEST, str(wrong))
-        self.mount = self.service.match(match)
+        self.mount = self.service.find(match, head, self.peer)
         if self.mount is None:
             return self._refuse(404, Reason.NO_MAPPING, "")
         if self.mount.reply_timeout_ms is not None:

@@ -43,6 +43,7 @@ cdef class Service:
     cdef uint32_t front                 # slot of all that clients ask for
     cdef object on_changes              # told of a group whose members may have changed; or None
     cdef object match                   # path bytes -> Mount or None
+    cdef object match_host              # host bytes, path bytes -> the same; None: hosts are equal
     cdef dict targets                   # worker name -> Target
     cdef RequestHead head               # scratch: parsed and encoded in one go
     cdef double header_timeout          # seconds, as all times here; 0: none
@@ -73,6 +74,8 @@ cdef class Service:
     cdef Account account(self)
     cdef Py_ssize_t connections(self) except -1
     cdef int note_changes(self, object group) except -1
+    # the rule for a normalised path of the host that is asked for, or None
+    cdef object find(self, bytes path, RequestHead head, Peer peer)
     cdef bint trusts(self, Peer peer, bint is_unix) except -1
     cdef Peer introduce(self, RequestHead head, ClientSide client)
     cdef double asked_reply_timeout(self, RequestHead head, double otherwise) except -2

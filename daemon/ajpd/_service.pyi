@@ -96,6 +96,11 @@ class Service:
         front: Slot | None = None,
         on_changes: Callable[[Any], None] | None = None,
     ) -> None: ...
+    def remap(
+        self,
+        match: Callable[[bytes], _Rule | None],
+        match_host: Callable[[bytes, bytes], _Rule | None] | None = None,
+    ) -> None: ...
 
 @disjoint_base
 class ClientSide(Timed): ...

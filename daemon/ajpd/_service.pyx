@@ -213,6 +213,27 @@ cdef class Service:
             self.on_changes(group)
         return 0
 
+    def remap(self, match, match_host=None):
+        """Find rules in another way from the next request on.
+
+        Args:
+            match: as for the constructor.
+            match_host: takes the name that is asked for, without port, before the path; None
+                where one set of rules is for all.
+        """
+        self.match = match
+        self.match_host = match_host
+
+    cdef object find(self, bytes path, RequestHead head, Peer peer):
+        """The rule for a normalised path of the host that is asked for, or None."""
+        cdef bytes host
+        if self.match_host is None:
+            return self.match(path)
+        host = peer.server_name
+        if host is None:
+            host = head.host.ptr[: head.host.len] if head.host.len > 0 else b""
+        return self.match_host(host, path)
+
     cdef bint trusts(self, Peer peer, bint is_unix) except -1:
         """Whether a connection comes from a proxy whose word about its client counts."""
         if self.trusted is None:
