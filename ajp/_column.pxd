@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ajp._atomic cimport word
-from ajp._layout cimport ColumnHead, Tally
+from ajp._layout cimport ColumnHead, SlotMemory, Tally
 from ajp._table cimport Memory
 
 
@@ -16,6 +16,16 @@ cdef struct Finished:
     uint32_t status             # of the response; 0: none
     uint32_t reason             # snapshot.REASON_NUMBERS; 0: nothing failed
     double now                  # monotonic seconds
+
+
+# A hash that is the same in every process: FNV-1a, its bits mixed once more.
+cdef inline uint64_t hash_of(const unsigned char* text, Py_ssize_t size) noexcept nogil:
+    cdef uint64_t number = 0xCBF29CE484222325ULL
+    cdef Py_ssize_t i
+    for i in range(size):
+        number = (number ^ text[i]) * 0x100000001B3ULL
+    number = (number ^ (number >> 33)) * 0xFF51AFD7ED558CCDULL
+    return number ^ (number >> 33)
 
 
 cdef class Column:
@@ -43,5 +53,10 @@ cdef class Column:
     # A connection is made, or is gone.
     cdef void connect(self, uint32_t slot) noexcept nogil
     cdef void disconnect(self, uint32_t slot) noexcept nogil
+    # How many requests wait for an endpoint, and how many connections have no work.
+    cdef void set_pool(self, uint32_t slot, uint64_t waiting, uint64_t idle) noexcept nogil
+    # A request came that carries a session of this member; `session` as `hash_of` has it.
+    cdef void saw_session(self, uint32_t slot, uint64_t session, double now) noexcept nogil
     cdef void beat(self, uint64_t now_ns) noexcept nogil
+    cdef void _turn(self, SlotMemory* at, int ring, uint64_t minute) noexcept nogil
     cdef uint32_t _index(self, slot) except 0xFFFFFFFF

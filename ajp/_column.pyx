@@ -14,7 +14,10 @@ from ajp._atomic cimport (
     half_store,
     load,
     raise_to,
+    set_bits,
     store,
+    swap,
+    word,
 )
 from ajp._layout cimport (
     BYTES_IN,
@@ -22,7 +25,9 @@ from ajp._layout cimport (
     CONNECTS,
     DURATION_US,
     FIRST_BYTE_US,
+    MINUTES,
     REASONS,
+    SEEN_WORDS,
     STATUS_1XX,
     USED,
     SlotMemory,
@@ -118,6 +123,32 @@ cdef class Column:
         store(&self._connected[slot], before - min(before, <uint64_t>1))
 
     # hot
+    cdef void set_pool(self, uint32_t slot, uint64_t waiting, uint64_t idle) noexcept nogil:
+        store(&self.memory.waiting_of(self.number)[slot], waiting)
+        store(&self.memory.idle_of(self.number)[slot], idle)
+
+    # hot
+    cdef void saw_session(self, uint32_t slot, uint64_t session, double now) noexcept nogil:
+        cdef SlotMemory* at = self.memory.slot_at(slot)
+        cdef uint64_t minute = <uint64_t>(now / 60.0) + 1
+        cdef int ring = <int>(minute % MINUTES)
+        cdef word* seen = &at.seen[ring][(session >> 6) % SEEN_WORDS]
+        cdef uint64_t bit = (<uint64_t>1) << (session & 63)
+        if load(&at.minute[ring]) != minute:
+            self._turn(at, ring, minute)
+        if not load(seen) & bit:
+            set_bits(seen, bit)
+        store(&at.session_at, bits_of(now))
+
+    cdef void _turn(self, SlotMemory* at, int ring, uint64_t minute) noexcept nogil:
+        """Begin another minute, if nobody has. A session seen by others meanwhile may be missed."""
+        cdef uint64_t before = load(&at.minute[ring])
+        cdef int place
+        if before < minute and swap(&at.minute[ring], before, minute):
+            for place in range(SEEN_WORDS):
+                store(&at.seen[ring][place], 0)
+
+    # hot
     cdef void beat(self, uint64_t now_ns) noexcept nogil:
         store(&self._head.heartbeat_ns, now_ns)
 
@@ -186,6 +217,20 @@ cdef class Column:
     def connection_lost(self, slot):
         """One less."""
         self.disconnect(self._index(slot))
+
+    def pool_is(self, slot, *, uint64_t waiting, uint64_t idle):
+        """How many requests wait for an endpoint, and how many connections have no work."""
+        self.set_pool(self._index(slot), waiting, idle)
+
+    def session_seen(self, slot, bytes session not None, double now):
+        """A request came that carries a session of this member.
+
+        Args:
+            slot: of the member.
+            session: its id.
+            now: monotonic seconds.
+        """
+        self.saw_session(self._index(slot), hash_of(session, len(session)), now)
 
     def heartbeat(self, uint64_t now_ns):
         """Show that this process is alive, at a monotonic time."""

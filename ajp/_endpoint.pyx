@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 from ajp._clock cimport monotonic
 from ajp._column cimport Column
+from ajp._layout cimport READS
 from ajp._packets cimport (
     CPONG_PACKET,
     END_RESPONSE,
@@ -214,6 +215,8 @@ cdef class Endpoint(Line):
         if self.state >= EP_CLOSED:
             self._discard(PyBytes_GET_SIZE(data))
             return
+        if self._column is not None:
+            self._column.count(self._slot, READS, 1)
         self._receive(data)
 
     def connection_lost(self, error):

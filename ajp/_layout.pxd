@@ -41,7 +41,9 @@ cdef extern from * nogil:
         ajp_half holder;
         char boot_id[16];
         ajp_word claimed[4];
-        uint64_t spare1[12];
+        ajp_half prober;
+        ajp_half spare1;
+        uint64_t spare2[11];
     } ajp_header;
 
     typedef struct {
@@ -69,19 +71,27 @@ cdef extern from * nogil:
         ajp_half state;
         ajp_half activation;
         ajp_word count[7];
-        ajp_word mark[4];
+        ajp_word mark[5];
         ajp_word maintained;
         ajp_word max_in_flight;
         ajp_word max_connected;
         ajp_half last_reason;
-        ajp_half spare1;
+        ajp_half probe_state;
         ajp_word last_reason_at;
         ajp_word reset_ns;
-        uint64_t spare2[6];
+        ajp_word probe_at;
+        ajp_word probe_rtt;
+        ajp_word probe_failures;
+        ajp_word session_at;
+        uint64_t spare1;
         /* set by the operator while we run */
         ajp_word sequence;
-        uint64_t spare3[7];
+        uint64_t spare2[7];
         ajp_word config[2][104];
+        /* sessions seen, a bitmap for each of the last minutes */
+        ajp_word minute[6];
+        uint64_t spare3[2];
+        ajp_word seen[6][32];
     } ajp_slot;
 
     typedef struct {
@@ -105,10 +115,11 @@ cdef extern from * nogil:
     _Static_assert(offsetof(ajp_header, generation) == 64, "what changes has lines of its own");
     _Static_assert(sizeof(ajp_config) == 832 && sizeof(ajp_config) == 8 * 104, "config");
     _Static_assert(sizeof(ajp_identity) == 8 * 32, "identity");
-    _Static_assert(sizeof(ajp_slot) == 2240 && sizeof(ajp_slot) % 64 == 0, "slot");
+    _Static_assert(sizeof(ajp_slot) == 3840 && sizeof(ajp_slot) % 64 == 0, "slot");
     _Static_assert(offsetof(ajp_slot, state) % 64 == 0, "state");
     _Static_assert(offsetof(ajp_slot, sequence) % 64 == 0, "sequence");
     _Static_assert(offsetof(ajp_slot, config) % 64 == 0, "config of a slot");
+    _Static_assert(offsetof(ajp_slot, seen) % 64 == 0, "sessions of a slot");
     _Static_assert(sizeof(ajp_column) == 64, "column");
     _Static_assert(sizeof(ajp_tally) == 2304 && sizeof(ajp_tally) % 64 == 0, "tally");
     #endif
@@ -134,6 +145,7 @@ cdef extern from * nogil:
         half holder             # process that holds the control lock; 0: nobody
         char boot_id[16]        # of the system the monotonic times belong to
         word claimed[4]         # columns of living processes, one bit each
+        half prober             # column of the process that probes, and 1; 0: nobody does
 
     ctypedef struct Config "ajp_config":
         uint64_t present        # which of the values below are set, one bit each, texts from bit 32
@@ -155,15 +167,22 @@ cdef extern from * nogil:
         half state              # lb.State
         half activation         # lb.Activation
         word count[7]           # MemberCount
-        word mark[4]            # MemberMark, doubles
+        word mark[5]            # MemberMark, doubles
         word maintained         # monotonic seconds of a balancer's last maintenance, a double
         word max_in_flight      # since the last reset
         word max_connected      # since the last reset
+        half probe_state        # snapshot.ProbeState; of workers, as the next three
+        word probe_at           # monotonic seconds of its last result, a double
+        word probe_rtt          # seconds of the last good answer, a double
+        word probe_failures     # since then
+        word session_at         # monotonic seconds of the last request with a session, a double
         half last_reason        # number of the last failure's reason; 0: none
         word last_reason_at     # monotonic seconds, a double
         word reset_ns           # since 1970; 0: never
         word sequence           # how often the config changed; its lowest bit is the valid copy
         word config[2][104]     # two times Config
+        word minute[6]          # which minute a bitmap is of, and 1; 0: none
+        word seen[6][32]        # one bit for each hash of a session
 
     ctypedef struct ColumnHead "ajp_column":
         half state              # snapshot.ProcessState; 0: free
@@ -181,7 +200,7 @@ cdef extern from * nogil:
 
 
 cdef enum:
-    LAYOUT = 1
+    LAYOUT = 2
     BYTE_ORDER = 0x0A0B0C0D
     CONFIG_WORDS = 104
     IDENTITY_WORDS = 32
@@ -194,6 +213,10 @@ cdef enum:
     BUCKETS = 112
     MAX_COLUMNS = 256           # bits of Header.claimed
     MAX_SLOTS = 65536
+    MARKS = 5
+    MINUTES = 6                 # of SlotMemory.seen
+    SEEN_WORDS = 32
+    SEEN_BITS = 2048
 
 
 cdef enum:                      # TableState
@@ -216,6 +239,7 @@ cdef enum:                      # MemberMark, as the marks of lb._store
     MARK_LAST_ERROR
     MARK_LATENCY
     MARK_LATENCY_AT
+    MARK_RETURNED
 
 
 cdef enum:                      # Counter, as snapshot.COUNTERS
@@ -232,6 +256,10 @@ cdef enum:                      # Counter, as snapshot.COUNTERS
     STATUS_3XX
     STATUS_4XX
     STATUS_5XX
+    READS                       # receive calls that brought bytes of the container
+    PROBES
+    PROBE_FAILURES
+    RESCUED                     # attempts that were taken off a frozen container
 
 
 # hot

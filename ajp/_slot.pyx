@@ -10,10 +10,13 @@ and what is here are changes alone, where mod_jk has zeros for all that was neve
 """
 
 cimport cython
+from libc.math cimport log
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ajp._atomic cimport (
+    bits_of,
+    bump,
     copy_in,
     copy_out,
     half_load,
@@ -38,15 +41,20 @@ from ajp._layout cimport (
     MARK_LAST_ERROR,
     MARK_LATENCY,
     MARK_LATENCY_AT,
+    MARK_RETURNED,
+    MINUTES,
     NAME_BYTES,
     NUMBERS,
+    READS,
+    SEEN_BITS,
+    SEEN_WORDS,
     TEXT_BYTES,
     Config,
     Identity,
     SlotMemory,
     Tally,
 )
-from ajp._table cimport Memory
+from ajp._table cimport GAUGE_IDLE, GAUGE_WAITING, Memory
 
 from .errors import StatusTableError
 from .snapshot import (
@@ -55,6 +63,7 @@ from .snapshot import (
     REASONS,
     TEXTS as TEXT_NAMES,
     Kind,
+    ProbeState,
     Snapshot,
     Totals,
 )
@@ -63,6 +72,13 @@ __all__ = ["Slot"]
 
 cdef enum:
     TALLY_WORDS = sizeof(Tally) // 8
+
+cdef extern from * nogil:
+    """
+    #define ajp_count_bits(number) __builtin_popcountll(number)
+    """
+    int count_bits "ajp_count_bits"(uint64_t number)
+
 
 cdef dict TEXT_ROOM = {"host": TEXT_BYTES}      # of the others: NAME_BYTES, as in mod_jk
 
@@ -261,6 +277,79 @@ cdef class Slot:
         """Connections, of all processes that live."""
         return self.memory.sum_connected(self.index)
 
+    @property
+    def waiting(self):
+        """Requests that wait for an endpoint, of all processes that live."""
+        return self.memory.sum_gauge(self.index, GAUGE_WAITING)
+
+    @property
+    def idle(self):
+        """Connections without work, of all processes that live."""
+        return self.memory.sum_gauge(self.index, GAUGE_IDLE)
+
+    @property
+    def reads(self):
+        """How often bytes of the container came, to whatever process there ever was."""
+        return self.memory.summed(self.index, READS)
+
+    @property
+    def probe_state(self):
+        """The `ProbeState` of a worker's container."""
+        cdef uint32_t state = half_load(&self.at.probe_state)
+        return ProbeState(state if state <= 3 else 0)
+
+    def note_probe(self, state, double now, *, double rtt_s=-1.0):
+        """Note what a probe showed; for the one process that probes.
+
+        Args:
+            state: a `ProbeState`.
+            now: monotonic seconds.
+            rtt_s: seconds that a good answer took; negative when there was none.
+        """
+        self.memory._check_writable()
+        store(&self.at.probe_at, bits_of(now))
+        if state == ProbeState.ANSWERS:
+            store(&self.at.probe_failures, 0)
+        else:
+            bump(&self.at.probe_failures, 1)
+        if rtt_s >= 0.0:
+            store(&self.at.probe_rtt, bits_of(rtt_s))
+        half_store(&self.at.probe_state, <uint32_t>ProbeState(state))
+
+    @property
+    def last_session_at(self):
+        """Monotonic seconds of the last request that carried a session; 0: none yet."""
+        return load_double(&self.at.session_at)
+
+    def sessions_in(self, double seconds, double now):
+        """How many different sessions were seen lately.
+
+        Args:
+            seconds: how far back, rounded up to whole minutes; six of them at most, the present
+                one included.
+            now: monotonic seconds.
+
+        Returns:
+            An estimate, a few per cent off up to 5000; about 15600 means that or more.
+
+        Source:
+            Whang, Vander-Zanden, Taylor, "A linear-time probabilistic counting algorithm for
+            database applications" (1990).
+        """
+        cdef uint64_t newest = <uint64_t>(now / 60.0) + 1, minute
+        cdef uint64_t back = <uint64_t>min(max((seconds + 59.0) / 60.0, 1.0), <double>MINUTES)
+        cdef int ring, place
+        cdef int free = SEEN_BITS
+        cdef uint64_t bits
+        for place in range(SEEN_WORDS):
+            bits = 0
+            for ring in range(MINUTES):
+                minute = load(&self.at.minute[ring])
+                if minute <= newest and newest - minute < back:
+                    bits |= load(&self.at.seen[ring][place])
+            free -= count_bits(bits)
+        return round(-SEEN_BITS * log(max(free, 1) / <double>SEEN_BITS))
+
     def totals(self):
         """Sums over all processes there ever were."""
         cdef int place
@@ -317,13 +406,21 @@ cdef class Slot:
             last_error_at=load_double(&at.mark[MARK_LAST_ERROR]),
             latency_s=load_double(&at.mark[MARK_LATENCY]),
             latency_at=load_double(&at.mark[MARK_LATENCY_AT]),
+            returned_at=load_double(&at.mark[MARK_RETURNED]),
             maintained_at=load_double(&at.maintained),
             in_flight=self.in_flight,
             connected=self.connected,
+            waiting=self.waiting,
+            idle=self.idle,
             max_in_flight=load(&at.max_in_flight),
             max_connected=load(&at.max_connected),
             last_reason=REASONS[reason - 1] if 0 < reason <= len(REASONS) else None,
             last_reason_at=load_double(&at.last_reason_at),
+            probe_state=self.probe_state,
+            probe_at=load_double(&at.probe_at),
+            probe_rtt_s=load_double(&at.probe_rtt),
+            probe_failures=load(&at.probe_failures),
+            session_at=self.last_session_at,
             sequence=sequence,
             changed_ns=config.changed_ns,
             config=changed,

@@ -13,6 +13,14 @@ cdef extern from * nogil:
     int trailing_zeros "ajp_trailing_zeros"(uint64_t number)
 
 
+cdef enum:                      # gauges of a slot in a column
+    GAUGE_IN_FLIGHT
+    GAUGE_CONNECTED
+    GAUGE_WAITING
+    GAUGE_IDLE
+    GAUGES                      # how many there are
+
+
 cdef class Memory:
     """A table in memory that processes share; the memory is borrowed as long as this lives."""
 
@@ -46,14 +54,20 @@ cdef class Memory:
     cdef inline word* connected_of(self, uint32_t number) noexcept nogil:
         return self.in_flight_of(number) + self.capacity
 
+    cdef inline word* waiting_of(self, uint32_t number) noexcept nogil:
+        return self.in_flight_of(number) + 2 * self.capacity
+
+    cdef inline word* idle_of(self, uint32_t number) noexcept nogil:
+        return self.in_flight_of(number) + 3 * self.capacity
+
     # Tallies of all slots, one writer; the ones after the last column are those of the resets.
     cdef inline Tally* tallies_of(self, uint32_t number) noexcept nogil:
         if number == self.columns:
             return <Tally*>self._column(number)
-        return <Tally*>(self.in_flight_of(number) + 2 * self.capacity)
+        return <Tally*>(self.in_flight_of(number) + GAUGES * self.capacity)
 
     # Sum of a slot's gauge over the processes that live.
-    cdef inline uint64_t sum_in_flight(self, uint32_t index) noexcept nogil:
+    cdef inline uint64_t sum_gauge(self, uint32_t index, uint32_t gauge) noexcept nogil:
         cdef uint64_t total = 0, claimed
         cdef uint32_t number
         cdef int part
@@ -61,21 +75,15 @@ cdef class Memory:
             claimed = load_acquire(&self.header.claimed[part])
             while claimed:
                 number = <uint32_t>(64 * part + trailing_zeros(claimed))
-                total += load(&self.in_flight_of(number)[index])
+                total += load(&self.in_flight_of(number)[gauge * self.capacity + index])
                 claimed &= claimed - 1
         return total
 
+    cdef inline uint64_t sum_in_flight(self, uint32_t index) noexcept nogil:
+        return self.sum_gauge(index, GAUGE_IN_FLIGHT)
+
     cdef inline uint64_t sum_connected(self, uint32_t index) noexcept nogil:
-        cdef uint64_t total = 0, claimed
-        cdef uint32_t number
-        cdef int part
-        for part in range(4):
-            claimed = load_acquire(&self.header.claimed[part])
-            while claimed:
-                number = <uint32_t>(64 * part + trailing_zeros(claimed))
-                total += load(&self.connected_of(number)[index])
-                claimed &= claimed - 1
-        return total
+        return self.sum_gauge(index, GAUGE_CONNECTED)
 
     cdef int _check(self) except -1
     cdef int _check_writable(self) except -1

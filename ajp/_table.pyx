@@ -22,6 +22,7 @@ from ajp._atomic cimport (
     copy_out,
     half_load,
     half_store,
+    half_swap,
     load,
     load_acquire,
     raise_to,
@@ -35,8 +36,10 @@ from ajp._layout cimport (
     IDENTITY_WORDS,
     IN_USE,
     LAYOUT,
+    MARKS,
     MAX_COLUMNS,
     MAX_SLOTS,
+    MINUTES,
     REPLACED,
     ColumnHead,
     Header,
@@ -57,7 +60,7 @@ cdef enum:
 
 
 cdef size_t column_bytes(size_t slots) noexcept nogil:
-    return sizeof(ColumnHead) + slots * (2 * sizeof(word) + sizeof(Tally))
+    return sizeof(ColumnHead) + slots * (GAUGES * sizeof(word) + sizeof(Tally))
 
 
 def table_bytes(*, int slots, int columns):
@@ -275,10 +278,15 @@ cdef class Memory:
                 self.clear_column(process.column)
             for index in range(<uint32_t>load(&self.header.slots_used)):
                 slot = self.slot_at(index)
-                for mark in range(4):
+                for mark in range(MARKS):
                     store(&slot.mark[mark], 0)
                 store(&slot.maintained, 0)
                 store(&slot.last_reason_at, 0)
+                store(&slot.probe_at, 0)
+                store(&slot.session_at, 0)
+                half_store(&slot.probe_state, 0)
+                for mark in range(MINUTES):
+                    store(&slot.minute[mark], 0)
             memcpy(self.header.boot_id, <char*>boot_id, 16)
 
     # Slots
@@ -333,12 +341,12 @@ cdef class Memory:
     cdef void _wipe(self, uint32_t index) noexcept nogil:
         """Forget who had a slot. A reader that still looks at it finds another incarnation."""
         cdef SlotMemory* slot = self.slot_at(index)
-        cdef uint32_t number
+        cdef uint32_t number, gauge
         half_store(&slot.incarnation, half_load(&slot.incarnation) + 1)
         memset(<char*>slot + 8, 0, sizeof(SlotMemory) - 8)
         for number in range(<uint32_t>load(&self.header.columns_used)):
-            store(&self.in_flight_of(number)[index], 0)
-            store(&self.connected_of(number)[index], 0)
+            for gauge in range(GAUGES):
+                store(&self.in_flight_of(number)[gauge * self.capacity + index], 0)
             memset(&self.tallies_of(number)[index], 0, sizeof(Tally))
         memset(&self.tallies_of(self.columns)[index], 0, sizeof(Tally))
 
@@ -403,7 +411,7 @@ cdef class Memory:
             else:
                 raise TableFull(f"all {self.columns} columns of the table belong to processes")
             head = self.head_of(number)
-            memset(self.in_flight_of(number), 0, 2 * self.capacity * sizeof(word))
+            memset(self.in_flight_of(number), 0, GAUGES * self.capacity * sizeof(word))
             store(&head.started, started)
             store(&head.generation, runs)
             store(&head.heartbeat_ns, 0)
@@ -427,8 +435,9 @@ cdef class Memory:
             raise IndexError(f"column {number} of {self.columns}")
         with self.guard:
             was_claimed = self._is_claimed(number)
-            memset(self.in_flight_of(number), 0, 2 * self.capacity * sizeof(word))
+            memset(self.in_flight_of(number), 0, GAUGES * self.capacity * sizeof(word))
             clear_bits(&self.header.claimed[number // 64], (<uint64_t>1) << (number % 64))
+            half_swap(&self.header.prober, number + 1, 0)
             half_store(&self.head_of(number).pid, 0)
             half_store(&self.head_of(number).state, 0)
         return was_claimed
@@ -461,6 +470,26 @@ cdef class Memory:
         for number in range(<uint32_t>load(&self.header.columns_used)):
             total += load(&(<word*>&self.tallies_of(number)[index])[place])
         return total
+
+    # The one process that probes
+
+    @property
+    def prober(self):
+        """Column of the process that probes containers for all; None when nobody does."""
+        cdef uint32_t held = half_load(&self.header.prober)
+        return held - 1 if held else None
+
+    def claim_prober(self, uint32_t column):
+        """Have a process probe for all, if nobody does; whether it is the one now."""
+        self._check_writable()
+        if column >= self.columns or not self._is_claimed(column):
+            raise ValueError(f"column {column} belongs to no process")
+        return bool(half_swap(&self.header.prober, 0, column + 1)) or self.prober == column
+
+    def release_prober(self, uint32_t column):
+        """Let another process probe, if this one does; whether it did."""
+        self._check_writable()
+        return bool(half_swap(&self.header.prober, column + 1, 0))
 
     def take_over(self, Memory other not None):
         """Fill this empty table with what another one knows, of no process that lives.

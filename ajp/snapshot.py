@@ -21,6 +21,7 @@ __all__ = [
     "TEXTS",
     "Histogram",
     "Kind",
+    "ProbeState",
     "Process",
     "ProcessState",
     "Snapshot",
@@ -90,6 +91,10 @@ COUNTERS: Final = (
     "status_3xx",
     "status_4xx",
     "status_5xx",
+    "reads",
+    "probes",
+    "probe_failures",
+    "rescued",
 )
 
 #: Directives that can be changed while we run, by number: those with a number for a value.
@@ -129,6 +134,15 @@ class Kind(IntEnum):
     MEMBER = 2  #: a container as one balancer sees it
     BALANCER = 3  #: a balancer
     FRONT = 4  #: what clients ask for, whoever answers
+
+
+class ProbeState(IntEnum):
+    """What the last probe of a container showed."""
+
+    NONE = 0  #: there was none yet
+    ANSWERS = 1  #: it answered as it should
+    FAILS = 2  #: it could not be reached, or answered wrongly
+    FROZEN = 3  #: it says nothing at all, to nobody
 
 
 class ProcessState(IntEnum):
@@ -311,10 +325,15 @@ class Snapshot:
         state, activation: numbers of `ajp.lb.State` and `ajp.lb.Activation`; of members.
         value, elected, elected_seen, sessions, errors, reply_timeouts: of members, see `ajp.lb`.
         first_error_at, last_error_at, latency_at, latency_s: of members.
+        returned_at: when a member came back; of members.
         maintained_at: a balancer's last maintenance.
-        in_flight, connected: sums over the processes that live.
+        in_flight, connected, waiting, idle: requests on their way, connections, requests that
+            wait for one and connections without work: sums over the processes that live.
         max_in_flight, max_connected: most since the last reset.
         last_reason, last_reason_at: the last failure.
+        probe_state, probe_at, probe_rtt_s, probe_failures: last result of a probe, the seconds that
+            the last good answer took, and failures since then; of workers.
+        session_at: the last request that carried a session; of members.
         sequence: how often the operator changed something while we run.
         changed_ns: when that was last; 0: never.
         config: what the operator changed, by the names of NUMBERS and TEXTS; the rest is as the
@@ -342,13 +361,21 @@ class Snapshot:
     last_error_at: float
     latency_s: float
     latency_at: float
+    returned_at: float
     maintained_at: float
     in_flight: int
     connected: int
+    waiting: int
+    idle: int
     max_in_flight: int
     max_connected: int
     last_reason: Reason | None
     last_reason_at: float
+    probe_state: ProbeState
+    probe_at: float
+    probe_rtt_s: float
+    probe_failures: int
+    session_at: float
     sequence: int
     changed_ns: int
     config: Mapping[str, int | str] = field(default_factory=dict)

@@ -376,6 +376,12 @@ class Worker(Warm):
         if care is not None:
             self._timers.wheel.set(self._idle_alarm, care)
 
+    def show(self) -> None:
+        """Note in the status table how many wait, and how many connections have no work."""
+        if self._slot is not None and self._column is not None:
+            pool = self._pool
+            self._column.pool_is(self._slot, waiting=pool.waiting, idle=pool.idle)
+
     async def aclose(self, grace: float = 0.0) -> None:
         """Close every connection; busy ones get `grace` seconds to finish first."""
         self._closed = True

@@ -60,8 +60,8 @@ cdef struct Wanted:
 
 
 # What a choice is kept under: found by an election, and the two things that are told besides.
-cdef inline long key_of(int found, bint makes_session, bint sets_cookie) noexcept nogil:
-    return found | <long>makes_session << 24 | <long>sets_cookie << 25
+cdef inline int key_of(int found, bint makes_session, bint sets_cookie) noexcept nogil:
+    return found | <int>makes_session << 24 | <int>sets_cookie << 25
 
 
 cdef class Election:

@@ -145,7 +145,9 @@ cdef class Election:
         usable = self._usable(cells, wanted.tried, overrides)
         # The only member is never left for another, so its requests need no route.
         if self.count == 1 and (usable.known == 0 or usable.fresh == 1):
-            return ALONE << 8 if usable.known else NOBODY
+            if usable.known == 0:
+                return NOBODY
+            return <int>(ALONE << 8)
         for route in routes:
             found = self._by_route(route, cells, usable, now, wanted.force)
             if found != NOBODY:

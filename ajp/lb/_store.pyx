@@ -260,6 +260,15 @@ cdef class Record:
     def latency(self, double number):
         self._store.put_mark(self.member, LATENCY, number)
 
+    @property
+    def returned(self):
+        """Monotonic seconds when the member came back; 0: it was never away."""
+        return self._cell().mark[RETURNED]
+
+    @returned.setter
+    def returned(self, double number):
+        self._store.put_mark(self.member, RETURNED, number)
+
     def note_error(self, double now):
         """Count a failure and note when it was."""
         self._store.add(self.member, ERRORS, 1)

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from ajp._column cimport Column
 from ajpd._account cimport Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
@@ -15,6 +16,7 @@ cdef class Group:
     cdef tuple targets              # of its members, in their order
     cdef uint32_t slot              # in the status table; NO_SLOT: none
     cdef list slots                 # of its members; None
+    cdef Column column              # where this process counts; None: nowhere
     cdef bytes session_cookie
     cdef bytes session_path
     cdef object _random
@@ -40,7 +42,8 @@ cdef class Placement:
 
     cdef Target first(self, double now)
     cdef Target next(self, double now)
-    cdef Target _take(self, object choice)
+    cdef Target _take(self, object choice, double now)
+    cdef int _note_session(self, object choice, double now) except -1
     # The account has ended the attempt; `counts` as it was told.
     cdef int end(self, object outcome, Account account, bint counts) except -1
 

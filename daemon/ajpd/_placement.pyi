@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import final
 
+from ajp._column import Column
 from ajp._slot import Slot
 from ajp.lb.balancer import Balancer, Chance
 
@@ -20,6 +21,7 @@ class Group:
         *,
         slot: Slot | None = None,
         slots: Sequence[Slot] = (),
+        column: Column | None = None,
         random: Chance | None = None,
     ) -> None: ...
     def retarget(self, targets: Sequence[Target]) -> None: ...

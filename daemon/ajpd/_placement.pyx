@@ -9,10 +9,11 @@ Source: mod_jk `service` of `jk_lb_worker.c`.
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
+from ajp._column cimport Column, hash_of
 from ajp._packets cimport equals_ignoring_case
 from ajp._slot cimport Slot
 from ajp._wire cimport Slice
-from ajp.lb._elect cimport METHOD_P2C, NOBODY, Election, Wanted, key_of
+from ajp.lb._elect cimport ALONE, BY_ROUTE, METHOD_P2C, NOBODY, Election, Wanted, key_of
 from ajpd._account cimport NO_SLOT, Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
@@ -59,13 +60,15 @@ cdef class Group:
         targets: of its members, in their order.
         slot: of the balancer in the status table.
         slots: of its members.
+        column: where this process counts.
         random: for the method P2C.
     """
 
-    def __init__(self, str name, balancer, targets, *, Slot slot=None, slots=(), random=None):
+    def __init__(self, str name, balancer, targets, *, Slot slot=None, slots=(), Column column=None, random=None):
         self.name = name
         self.slot = NO_SLOT if slot is None else slot.index
         self.slots = [each.index for each in slots] or None
+        self.column = column
         self.balancer = balancer
         self.targets = tuple(targets)
         self.session_cookie = balancer.settings.session_cookie.encode()
@@ -148,7 +151,7 @@ cdef class Placement:
             choice = self.group.balancer.elect(
                 self.session, now, extension=self.extension, may_force=False
             )
-            return self._take(choice) if type(choice) is Choice else self.next(now)
+            return self._take(choice, now) if type(choice) is Choice else self.next(now)
         election = self.group.balancer.election
         if self.session is not None:
             if election.is_sticky:
@@ -170,7 +173,7 @@ cdef class Placement:
             choice = self.group.balancer.choice_of(
                 found, makes_session=self.session is None, sets_cookie=election.sets_cookie
             )
-        return self._take(choice)
+        return self._take(choice, now)
 
     cdef Target next(self, double now):
         """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""
@@ -183,23 +186,41 @@ cdef class Placement:
                 self._rounds.note(self._first)
         found = self._rounds.next(now)
         if type(found) is Choice:
-            return self._take(found)
+            return self._take(found, now)
         if type(found) is NoMember:
             self.refusal = found
         else:
             self.pause = max(found.milliseconds / 1000.0, LEAST_PAUSE)
         return None
 
-    cdef Target _take(self, object choice):
+    cdef Target _take(self, object choice, double now):
         cdef Election election = self.group.balancer.election
         if self._first is None:
             self._first = choice
+            self._note_session(choice, now)
         self.choice = choice
         self.member = choice.member
         self.makes_session = choice.makes_session
         if not election.start(self.member, self.makes_session):
             self.group.balancer.note_begun(choice)
         return self.group.targets[self.member]
+
+    cdef int _note_session(self, object choice, double now) except -1:
+        """Note that a session was seen where it lives."""
+        cdef Column column = self.group.column
+        cdef bytes session
+        cdef int how
+        if self.session is None or column is None or self.group.slots is None:
+            return 0
+        how = choice.how
+        if how == BY_ROUTE or how == ALONE:
+            session = self.session.ids[0]
+            column.saw_session(
+                self.group.slots[choice.member],
+                hash_of(<const unsigned char*>session, len(session)),
+                now,
+            )
+        return 0
 
     cdef int end(self, object outcome, Account account, bint counts) except -1:
         """Tell how the attempt ended; nothing when it was told already."""

@@ -47,6 +47,7 @@ def make_group(config: BalancerConfig, targets: Mapping[str, Target], ledger: Le
         [targets[member.worker.name] for member in config.members],
         slot=ledger.balancers[config.name],
         slots=ledger.members[config.name],
+        column=ledger.column,
         random=random,
     )
 

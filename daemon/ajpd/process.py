@@ -207,8 +207,10 @@ class Process:
         self._upkeep_timer = self._loop.call_later(MAINTAIN_EVERY, self._upkeep)
 
     def _follow(self) -> None:
-        """Take over what an operator changed."""
+        """Take over what an operator changed, and show how the pools are."""
         self._live.look()
+        for worker in self.workers.values():
+            worker.show()
         self._live_timer = self._loop.call_later(LOOK_EVERY, self._follow)
 
     def _look_later(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,39 @@ async def test_busy_limit_is_for_all_processes(tmp_path: Path) -> None:
         for writer in streams:
             writer.transport.abort()
         await until(lambda: look(daemon)["worker n0"].in_flight == 0)
+
+
+async def test_pools_and_reads_are_shown(tmp_path: Path) -> None:
+    async with Container([send(whole())]) as container, ajpd(tmp_path) as daemon:
+        port = free_port()
+        config(daemon, port, container.port)
+        await daemon.start()
+        async with load(port, fresh=0, keeping=4) as clients:
+            await clients.more(40)
+        seen = look(daemon)["worker n0"]
+        assert seen.totals["reads"] >= clients.done
+        assert seen.totals["connects"] == seen.connected > 0
+        await until(lambda: look(daemon)["worker n0"].idle == seen.connected, within=2.0)
+        assert look(daemon)["worker n0"].waiting == 0
+
+
+async def test_sessions_are_counted_where_they_live(tmp_path: Path) -> None:
+    async with Container([send(whole())]) as one, Container() as two, ajpd(tmp_path) as daemon:
+        port = free_port()
+        config(daemon, port, one.port, two.port)
+        await daemon.start()
+        for number in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            cookie = f"JSESSIONID={number}.n{number % 4 // 3}"
+            for _ in range(2):
+                writer.write(f"GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n".encode())
+                await reader.readuntil(b"fine")
+            writer.transport.abort()
+        table = Table.attach(tmp_path / "t.shm")
+        slots = {slot.name: slot for slot in table.slots() if slot.kind is Kind.MEMBER}
+        now = time.monotonic()
+        assert [slots[name].sessions_in(120, now) for name in ("n0", "n1")] == [15, 5]
+        assert 0 < slots["n1"].last_session_at <= now
 
 
 async def test_what_is_known_outlives_a_restart(tmp_path: Path) -> None:

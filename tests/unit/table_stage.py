@@ -92,11 +92,11 @@ class Bytes:
         return SIZES["header"] + index * SIZES["slot"]
 
     def column(self, number: int) -> int:
-        size = SIZES["column"] + self.slots * (16 + SIZES["tally"])
+        size = SIZES["column"] + self.slots * (32 + SIZES["tally"])
         return self.slot(self.slots) + number * size
 
     def tally(self, number: int, index: int) -> int:
         base = self.column(number)
         if number < self.columns:
-            base += SIZES["column"] + self.slots * 16
+            base += SIZES["column"] + self.slots * 32
         return base + index * SIZES["tally"]

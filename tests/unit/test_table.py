@@ -8,7 +8,7 @@ from ajp._column import Column
 from ajp._slot import Slot
 from ajp.errors import Reason, StatusTableError, TableFull
 from ajp.lb import Record, State
-from ajp.snapshot import FIELDS, NUMBERS, TEXTS, Kind, ProcessState
+from ajp.snapshot import FIELDS, NUMBERS, TEXTS, Kind, ProbeState, ProcessState
 from tests.unit.table_stage import (
     PLACES,
     Bytes,
@@ -230,6 +230,7 @@ class TestColumns:
             "used": 2, "retries": 3, "sessions": 1, "bytes_in": 5, "bytes_out": 6, "connects": 3,
             "first_byte_us": 900, "duration_us": 2001, "status_1xx": 0, "status_2xx": 1,
             "status_3xx": 0, "status_4xx": 1, "status_5xx": 0,
+            "reads": 0, "probes": 0, "probe_failures": 0, "rescued": 0,
         }  # fmt: skip
         assert found.totals.reasons == {
             Reason.CLIENT_ABORT: 1, Reason.REPLY_TIMEOUT: 1, Reason.FROZEN: 1
@@ -378,3 +379,112 @@ class TestTakingOver:
         assert not table.is_replaced
         table.retire()
         assert table.is_replaced
+
+
+class TestGauges:
+    def test_pools_are_sums_of_those_who_live(self) -> None:
+        table = memory()
+        one, two, slot = claimed(table), claimed(table, 2), worker(table)
+        one.pool_is(slot, waiting=3, idle=1)
+        two.pool_is(slot, waiting=4, idle=0)
+        assert (slot.waiting, slot.idle) == (7, 1)
+        one.pool_is(slot, waiting=0, idle=2)
+        found = slot.snapshot()
+        assert (found.waiting, found.idle) == (4, 2)
+        table.clear_column(two.number)
+        assert (slot.waiting, slot.idle) == (0, 2)
+
+
+class TestProber:
+    def test_one_at_a_time(self) -> None:
+        table = memory()
+        one, two = claimed(table), claimed(table, 2)
+        assert table.prober is None
+        assert table.claim_prober(one.number)
+        assert table.claim_prober(one.number)
+        assert not table.claim_prober(two.number)
+        assert table.prober == one.number
+        assert not table.release_prober(two.number)
+        assert table.release_prober(one.number)
+        assert table.claim_prober(two.number)
+
+    def test_the_dead_do_not_probe(self) -> None:
+        table = memory()
+        one, two = claimed(table), claimed(table, 2)
+        table.claim_prober(one.number)
+        table.clear_column(two.number)
+        assert table.prober == one.number
+        table.clear_column(one.number)
+        assert table.prober is None
+        with pytest.raises(ValueError, match="column 0 belongs to no process"):
+            table.claim_prober(one.number)
+        with pytest.raises(ValueError, match="column 9 belongs to no process"):
+            table.claim_prober(9)
+
+    def test_results(self) -> None:
+        table = memory()
+        slot = worker(table)
+        assert slot.probe_state is ProbeState.NONE
+        slot.note_probe(ProbeState.ANSWERS, 5.0, rtt_s=0.25)
+        slot.note_probe(ProbeState.FAILS, 6.0)
+        slot.note_probe(ProbeState.FROZEN, 7.0)
+        found = slot.snapshot()
+        assert (found.probe_state, found.probe_at) == (ProbeState.FROZEN, 7.0)
+        assert (found.probe_rtt_s, found.probe_failures) == (0.25, 2)
+        slot.note_probe(ProbeState.ANSWERS, 8.0, rtt_s=0.5)
+        found = slot.snapshot()
+        assert (found.probe_rtt_s, found.probe_failures) == (0.5, 0)
+        table.reboot(bytes(16))
+        assert (slot.probe_state, slot.snapshot().probe_at) == (ProbeState.NONE, 0.0)
+
+    def test_reads_are_summed(self) -> None:
+        table = memory()
+        one, two, slot = claimed(table), claimed(table, 2), worker(table)
+        one.counted(slot, "reads", 3)
+        two.counted(slot, "reads")
+        assert slot.reads == 4
+
+
+class TestSessions:
+    def test_few_are_counted_well(self) -> None:
+        table = memory()
+        column, slot = claimed(table), member(table, "n1")
+        assert (slot.sessions_in(60, 1000.0), slot.last_session_at) == (0, 0.0)
+        for _ in range(3):
+            for number in range(10):
+                column.session_seen(slot, b"session-%d" % number, 1000.0)
+        assert slot.sessions_in(60, 1000.0) == 10
+        assert slot.last_session_at == slot.snapshot().session_at == 1000.0
+
+    @pytest.mark.parametrize("count", [100, 1000, 5000])
+    def test_many_are_within_a_tenth(self, count: int) -> None:
+        table = memory()
+        columns, slot = [claimed(table), claimed(table, 2)], member(table, "n1")
+        for number in range(count):
+            columns[number % 2].session_seen(slot, b"%032x.node1" % number, 1000.0)
+        assert slot.sessions_in(60, 1000.0) == pytest.approx(count, rel=0.1)
+
+    def test_too_many_are_as_many_as_can_be_told(self) -> None:
+        table = memory()
+        column, slot = claimed(table), member(table, "n1")
+        for number in range(60_000):
+            column.session_seen(slot, b"%d" % number, 1000.0)
+        assert slot.sessions_in(60, 1000.0) == 15615
+
+    def test_old_minutes_do_not_count(self) -> None:
+        table = memory()
+        column, slot = claimed(table), member(table, "n1")
+        for minute in range(10):
+            for number in range(5):
+                column.session_seen(slot, b"%d %d" % (minute, number), 60.0 * minute + 30.0)
+        now = 60.0 * 9 + 59.0
+        assert [slot.sessions_in(60 * n, now) for n in (1, 2, 6, 99)] == [5, 10, 30, 30]
+        # Nobody turned the ring for a while.
+        assert slot.sessions_in(60, now + 60.0) == 0
+        assert slot.sessions_in(360, now + 120.0) == 20
+        assert slot.sessions_in(360, now + 86400.0) == 0
+        column.session_seen(slot, b"late", now + 86400.0)
+        assert slot.sessions_in(360, now + 86400.0) == 1
+        # A process whose clock was read before another turned the ring.
+        column.session_seen(slot, b"early", now + 86400.0 - 360.0)
+        assert slot.sessions_in(60, now + 86400.0) in (1, 2)

@@ -41,7 +41,7 @@ class TestBytes:
             assert fields[0].at == 0
             assert all(one.at + one.size == other.at for one, other in pairwise(fields))
         assert SIZES == {
-            "header": 256, "config": 832, "identity": 256, "slot": 2240, "column": 64, "tally": 2304
+            "header": 256, "config": 832, "identity": 256, "slot": 3840, "column": 64, "tally": 2304
         }  # fmt: skip
         assert all(SIZES[name] % 64 == 0 for name in ("header", "slot", "column", "tally"))
 
@@ -50,8 +50,8 @@ class TestBytes:
         assert raw.buffer[:8] == b"ajpd.shm"
         assert raw.buffer[8:12] == (0x0A0B0C0D).to_bytes(4, sys.byteorder)
         expected = {
-            "layout": 1, "word_bytes": struct.calcsize("P"), "header_bytes": 256,
-            "slot_bytes": 2240, "tally_bytes": 2304, "slots": 16, "columns": 5,
+            "layout": 2, "word_bytes": struct.calcsize("P"), "header_bytes": 256,
+            "slot_bytes": 3840, "tally_bytes": 2304, "slots": 16, "columns": 5,
             "file_bytes": table_bytes(slots=16, columns=5), "created_ns": 7, "generation": 0,
             "state": 1, "holder": 0,
         }  # fmt: skip
@@ -109,14 +109,17 @@ class TestBytes:
         slots = [worker(raw.table, f"n{i}") for i in range(3)]
         column.begun(slots[2])
         column.connection_made(slots[1])
+        column.pool_is(slots[0], waiting=7, idle=8)
         column.heartbeat(99)
         column.set_state(ProcessState.DRAINING)
         column.finished(slots[2], duration_us=100, first_byte_us=64, reason=Reason.FROZEN)
         base = raw.column(1)
         found = [raw.number(base, "column", name) for name in ("pid", "state", "heartbeat_ns")]
         assert found == [42, ProcessState.DRAINING, 99]
-        gauges = struct.unpack_from("16Q", raw.buffer, base + SIZES["column"])
-        assert gauges == (0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+        gauges = struct.unpack_from("32Q", raw.buffer, base + SIZES["column"])
+        in_flight, connected = (0, 0, 1, 0, 0, 0, 0, 0), (0, 1, 0, 0, 0, 0, 0, 0)
+        waiting, idle = (7, 0, 0, 0, 0, 0, 0, 0), (8, 0, 0, 0, 0, 0, 0, 0)
+        assert gauges == in_flight + connected + waiting + idle
         tally = raw.tally(1, 2)
         assert raw.number(tally, "tally", "counter", 0) == 1
         assert raw.number(tally, "tally", "reason", 25) == 1
@@ -134,7 +137,7 @@ class TestBadMemory:
     @pytest.mark.parametrize(
         ("field", "value", "problem"),
         [
-            ("layout", 2, r"layout 0x2; this version, 0x1"),
+            ("layout", 1, r"layout 0x1; this version, 0x2"),
             ("byte_order", 0x0D0C0B0A, "byte order 0xd0c0b0a"),
             ("word_bytes", 4, "word size 0x4"),
             ("header_bytes", 512, "header size 0x200"),
