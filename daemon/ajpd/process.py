@@ -22,6 +22,7 @@ from ajp.worker import Worker
 from ._front import Front
 from ._service import Service
 from .balancing import MAINTAIN_EVERY, log_changes, maintain, make_group
+from .config.hosts import HostMaps
 from .config.model import STATUS_IS_SERVED, Config
 from .config.urimap import UriMap
 from .http.forwarded import TrustedProxies
@@ -30,6 +31,7 @@ from .http.proxy_protocol import ProxyHeader
 from .ledger import Ledger
 from .listeners import BACKLOG, remove_files
 from .live import LOOK_EVERY, Live
+from .remap import MapWatch
 from .targets import make_target, worker_settings
 from .tls import Contexts, client_tls
 from .tls_listener import TLSListener
@@ -138,9 +140,10 @@ class Process:
         )
         # What was changed before this process was there.
         self._live.look()
+        self._maps = MapWatch(config, self._loop, self._map)
         self.service = Service(
             self.timers.wheel,
-            UriMap(config.rules, () if STATUS_IS_SERVED else config.statuses).match,
+            UriMap(()).match,
             services,
             header_timeout=server.header_timeout_ms / 1000,
             keepalive_timeout=server.keepalive_timeout_ms / 1000,
@@ -160,11 +163,18 @@ class Process:
             front=self.ledger.front,
             on_changes=log_changes,
         )
+        self._map(config)
+
+    def _map(self, config: Config) -> None:
+        """Let requests go by the rules of this configuration."""
+        maps = HostMaps(config, () if STATUS_IS_SERVED else config.statuses)
+        self.service.remap(maps.default.match, maps.match if maps.has_hosts else None)
 
     async def start(self) -> None:
         """Accept connections."""
         self._upkeep()
         self._follow()
+        self._maps.start()
         for sock in self._sockets:
             self._servers.append(await self._listen(sock))
         if self._contexts is not None:
@@ -254,6 +264,7 @@ class Process:
         await self._accept_no_more()
         await self._wait_for_idle(patience)
         drained.clear()
+        self._maps.close()
         for timer in (self._look_timer, self._upkeep_timer, self._live_timer):
             if timer is not None:
                 timer.cancel()

@@ -22,7 +22,7 @@ from ajpd.config import (
     load_files,
 )
 from ajpd.config.errors import Findings
-from ajpd.config.load import REPEATS
+from ajpd.config.parts import REPEATS
 from ajpd.config.properties import read_properties, resolve_references
 
 from .modjk import STATUS, Answer, Refused, ask_mod_jk

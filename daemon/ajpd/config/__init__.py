@@ -2,17 +2,20 @@
 
 Inside, imports go down this list only: errors, values, properties, rows, directives, secret,
 addresses, model, changes, attributes, certificates, sections, workers, status_worker,
-balancers, extensions, urimap, toml, server, tls, load.
+balancers, extensions, urimap, hosts, toml, server, tls, parts, checks, load.
 """
 
 from .errors import ConfigError, ConfigErrors, ConfigWarning, Place
-from .load import load_files, load_toml
+from .hosts import HostMaps
+from .load import load_files, load_toml, reread_maps
 from .model import (
     CPING_IDLE_MS,
     BalancerConfig,
     Config,
+    HostConfig,
     ListenAddress,
     LogConfig,
+    MapConfig,
     MemberConfig,
     Mount,
     MountSource,
@@ -30,8 +33,11 @@ __all__ = [
     "ConfigErrors",
     "ConfigWarning",
     "Decision",
+    "HostConfig",
+    "HostMaps",
     "ListenAddress",
     "LogConfig",
+    "MapConfig",
     "MemberConfig",
     "Mount",
     "MountSource",
@@ -42,4 +48,5 @@ __all__ = [
     "WorkerConfig",
     "load_files",
     "load_toml",
+    "reread_maps",
 ]

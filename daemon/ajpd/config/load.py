@@ -1,53 +1,51 @@
 """Files → one checked `Config`, or every error in them at once.
 
-This file reads nothing itself; it calls the readers, joins what they found and checks what no
-single file can know: rules and lists that name workers, workers that nothing reaches.
+This file reads and checks nothing itself; it calls those who do, in order.
 """
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Final, cast
 
 from .balancers import build_workers
-from .directives import WORKER_SCOPES, in_scope, lookup
-from .errors import ConfigErrors, Findings, Place, suggest
+from .checks import (
+    check_hosts,
+    check_list,
+    check_members,
+    check_reach,
+    check_rules,
+    check_served,
+    check_switched_off,
+    mount_rules,
+)
+from .errors import ConfigErrors, Findings, Place
 from .extensions import settle
+from .hosts import rules_of
 from .model import (
-    STATUS_IS_SERVED,
     AttributeRule,
     Config,
     ListenAddress,
     LogConfig,
     LogLevel,
+    MapConfig,
     Mount,
+    MountSource,
     ServerConfig,
-    StatusConfig,
     TableConfig,
     TlsConfig,
-    WorkerConfig,
 )
-from .properties import LIST_ATTRIBUTES, Repeats, read_properties, resolve_references
-from .sections import (
-    Section,
-    check_names,
-    listed_workers,
-    maintain_ms,
-    sections_from_properties,
-)
+from .parts import Parts
+from .sections import check_names
 from .server import build_server
 from .tls import build_tls
 from .toml import TomlFile, beside, read_toml_file, value_of
-from .urimap import UriMap, read_uri_map, rules_of_worker
-from .values import Scope, default_of
+from .urimap import read_uri_map
+from .values import Scope
 
-__all__ = ["REPEATS", "load_files", "load_toml"]
+__all__ = ["load_files", "load_toml", "reread_maps"]
 
 _COMMAND_LINE: Final = "command line"
-#: What becomes of repeated keys of workers.properties.
-REPEATS: Final = Repeats(
-    known=frozenset(name for scope in WORKER_SCOPES for name in in_scope(scope)) - LIST_ATTRIBUTES
-)
 
 StrPath = str | os.PathLike[str]
 
@@ -66,7 +64,7 @@ def load_toml(path: StrPath, *, env: Mapping[str, str] | None = None) -> Config:
     document = read_toml_file(os.fspath(path), findings)
     if document is None:
         raise ConfigErrors(findings.errors, findings.warnings)
-    parts = _Parts(env=os.environ if env is None else env)
+    parts = Parts(env=os.environ if env is None else env)
     listen = document.values.get((Scope.SERVER, "listen"))
     if listen is not None:
         addresses = [(text, listen.place) for text in cast(tuple[str, ...], listen.value)]
@@ -103,7 +101,7 @@ def load_files(
     """
     findings = Findings()
     findings.begin(_COMMAND_LINE)
-    parts = _Parts(env=os.environ if env is None else env)
+    parts = Parts(env=os.environ if env is None else env)
     here = Place(_COMMAND_LINE)
     if listen:
         parts.listen = _addresses([(text, here) for text in listen], findings, at=here)
@@ -113,85 +111,6 @@ def load_files(
         parts.take_map(os.fspath(map), findings, None)
     whole = here if workers is None else Place(os.fspath(workers))
     return _finish(parts, None, findings, whole=whole)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Parts:
-    """What was read so far, not yet checked against each other.
-
-    `is_complete` turns false when the workers file cannot be read; what it defines is unknown
-    then, so nobody is told that it is missing. `without_list` is a workers file in which there is
-    no worker.list. `unlisted` are the workers of ajpd.toml that no
-    worker.list names, although rules may.
-    """
-
-    env: Mapping[str, str]
-    listen: tuple[ListenAddress, ...] | None = None
-    sections: dict[str, Section] = field(default_factory=dict)
-    listed: list[tuple[str, Place]] = field(default_factory=list)
-    without_list: Place | None = None
-    unlisted: set[str] = field(default_factory=set)
-    maintain_ms: int = cast(int, default_of(lookup(Scope.GLOBAL, "maintain")))
-    is_complete: bool = True
-    templates: set[str] = field(default_factory=set)
-    rules: list[Mount] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-
-    def take_workers(self, file: str, findings: Findings, asked_at: Place | None) -> None:
-        self.files.append(file)
-        before = len(findings.errors)
-        properties = read_properties(
-            file, findings, env=self.env, repeats=REPEATS, asked_at=asked_at
-        )
-        if len(findings.errors) > before:
-            self.is_complete = False
-            return
-        self.templates = {
-            item.value.removeprefix("worker.")
-            for item in properties
-            if item.key.startswith("worker.") and item.key.endswith(".reference")
-        }
-        properties = resolve_references(properties, findings)
-        self.sections = sections_from_properties(properties, findings)
-        self.maintain_ms = maintain_ms(properties, findings)
-        self.listed = listed_workers(properties)
-        self.without_list = None if self.listed else Place(file)
-
-    def make_up_list(self, findings: Findings) -> None:
-        """Without worker.list there is one worker, ajp13; mod_jk even makes it up."""
-        if self.without_list is None or self.listed:
-            return
-        (name,) = cast(tuple[str, ...], lookup(Scope.GLOBAL, "list").default)
-        if name not in self.sections:
-            findings.warn(
-                self.without_list,
-                f"no worker.list: as in mod_jk there is one worker, {name!r}, a container on "
-                "localhost with port 8009",
-                directive="worker.list",
-            )
-            self.sections[name] = Section(name=name, place=self.without_list)
-        self.listed = [(name, self.sections[name].place)]
-
-    def take_map(self, file: str, findings: Findings, asked_at: Place | None) -> None:
-        self.files.append(file)
-        self.rules += read_uri_map(file, findings, env=self.env, asked_at=asked_at)
-
-    def take_toml(self, document: TomlFile, findings: Findings) -> None:
-        """Join what is written in place; a worker there needs no list."""
-        self.rules += document.rules
-        listed = {name for name, _ in self.listed}
-        for name, section in document.sections.items():
-            if name in self.sections:
-                findings.error(
-                    section.place,
-                    f"worker {name!r} is also defined at {self.sections[name].place}",
-                    directive=name,
-                )
-                continue
-            self.sections[name] = section
-            if name not in listed:
-                self.listed.append((name, section.place))
-                self.unlisted.add(name)
 
 
 def _addresses(
@@ -216,13 +135,11 @@ def _addresses(
     return tuple(found)
 
 
-def _finish(
-    parts: _Parts, document: TomlFile | None, findings: Findings, *, whole: Place
-) -> Config:
+def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whole: Place) -> Config:
     """Build the workers, check everything against everything, raise or return."""
     parts.make_up_list(findings)
-    listed = _check_list(parts, findings, whole)
-    members = _check_members(parts, listed, findings)
+    listed = check_list(parts, findings, whole)
+    members = check_members(parts, listed, findings)
     for name, section in parts.sections.items():
         check_names(section, findings)
         if name not in listed and name not in members and name not in parts.templates:
@@ -230,147 +147,69 @@ def _finish(
     workers, balancers, statuses = build_workers(
         parts.sections, listed, findings, env=parts.env, maintain_ms=parts.maintain_ms
     )
-    parts.rules += _rules_of_workers(parts, listed, findings)
-    parts.rules = settle(parts.rules, workers, balancers, findings)
+    parts.rules += mount_rules(parts, listed, findings)
+    rules = tuple(settle(parts.rules, workers, balancers, findings))
+    hosts = tuple(
+        replace(host, rules=tuple(settle(host.rules, workers, balancers, findings)))
+        for host in parts.hosts
+    )
+    check_hosts(hosts, findings)
+    everything = [*rules, *(rule for host in hosts for rule in host.rules)]
     if parts.is_complete:
-        _check_rules(parts, listed, findings)
-        _check_reach(parts, listed, members, findings, whole=whole)
-    _check_switched_off(parts, workers, findings)
-    _check_served(parts.rules, statuses, findings)
+        for together in (rules, *(rules_of(host, rules) for host in hosts)):
+            check_rules(together, listed, findings, unlisted=parts.sections)
+        check_reach(parts, everything, listed, members, findings, whole=whole)
+    check_switched_off(everything, parts.sections, workers, findings)
+    check_served(everything, statuses, findings)
     server = build_server(document, parts.listen, findings)
     tls = _tls(document, server.listen, findings)
+    attributes = _attributes(document, server, tls, findings)
     findings.raise_errors()
     return Config(
         server=server,
         workers={name: workers[name] for name in listed if name in workers},
         balancers=balancers,
         statuses=statuses,
-        rules=tuple(parts.rules),
+        rules=rules,
+        hosts=hosts,
+        maps=_maps(parts, document),
         log=_log(document),
         table=_table(document),
         tls=tls,
-        attributes=_attributes(document, server, tls, findings),
+        attributes=attributes,
         warnings=findings.warnings,
         files=tuple(parts.files),
     )
 
 
-def _check_list(parts: _Parts, findings: Findings, whole: Place) -> dict[str, Place]:
-    """The listed workers that exist, in order."""
-    listed: dict[str, Place] = {}
-    for name, place in parts.listed:
-        if name not in parts.sections:
-            findings.error(
-                place,
-                f"worker {name!r} is listed, but defined nowhere",
-                directive="worker.list",
-                hint=suggest(name, parts.sections),
-            )
-        elif name in listed:
-            findings.warn(place, f"worker {name!r} is listed twice", directive="worker.list")
-        else:
-            listed[name] = place
-    if not listed and not findings.errors:
-        findings.error(whole, "there is no worker, neither in a workers file nor as [worker.NAME]")
-    return listed
+def reread_maps(config: Config, *, env: Mapping[str, str] | None = None) -> Config:
+    """Read the URI maps of a configuration again; everything else stays as it is.
 
+    Args:
+        config: that is in use.
+        env: environment for `$(name)`; the process's own when None.
 
-def _check_members(
-    parts: _Parts, listed: Mapping[str, Place], findings: Findings
-) -> dict[str, Section]:
-    """The balancers in use by the names of their members, which are workers in use as well."""
-    balancers: dict[str, Section] = {}
-    for section in [parts.sections[name] for name in listed]:
-        for name, _ in section.members():
-            balancers.setdefault(name, section)
-    for name, balancer in balancers.items():
-        if name in listed and name not in parts.unlisted:
-            findings.warn(
-                listed[name],
-                f"worker {name!r} is in worker.list and a member of balancer {balancer.name!r}: "
-                "rules that name it pass by the balancer",
-                directive="worker.list",
-            )
-        elif name not in listed and name in parts.sections:
-            mount = parts.sections[name].entries.get("mount")
-            if mount is not None:
-                findings.warn(
-                    mount.place,
-                    f"'mount' only counts for workers in worker.list, and {name!r} is not",
-                    directive="mount",
-                )
-    return balancers
+    Returns:
+        the configuration with new rules; its warnings are those of the maps only.
 
+    Raises:
+        ConfigErrors: there are errors; all of them.
+    """
+    findings = Findings()
+    environment = os.environ if env is None else env
 
-def _rules_of_workers(
-    parts: _Parts, listed: Mapping[str, Place], findings: Findings
-) -> list[Mount]:
-    rules: list[Mount] = []
-    for name in listed:
-        entry = parts.sections[name].entries.get("mount")
-        if entry is not None:
-            rules += rules_of_worker(name, entry.tokens(), findings, encoding=entry.encoding)
-    return rules
+    def again(file: str, rules: Iterable[Mount]) -> tuple[Mount, ...]:
+        read = read_uri_map(file, findings, env=environment) if file else []
+        kept = [rule for rule in rules if rule.source is not MountSource.FILE]
+        return (*settle(read, config.workers, config.balancers, findings), *kept)
 
-
-def _check_rules(parts: _Parts, listed: Mapping[str, Place], findings: Findings) -> None:
-    for rule in parts.rules:
-        if rule.worker in listed or (rule.worker == "*" and rule.is_exclusion):
-            continue
-        if rule.worker in parts.sections:
-            message = f"the rule {rule} names a worker that is not in worker.list"
-            hint = ""
-        else:
-            message = f"the rule {rule} names an unknown worker"
-            hint = suggest(rule.worker, listed)
-        findings.error(rule.place, message, directive=str(rule), hint=hint)
-    for winner, rule in UriMap(parts.rules).shadowed():
-        if winner.worker != rule.worker:
-            findings.warn(
-                rule.place, f"the rule {rule} never counts: {winner} at {winner.place} comes first"
-            )
-
-
-def _check_switched_off(
-    parts: _Parts, workers: Mapping[str, WorkerConfig], findings: Findings
-) -> None:
-    """Port 0 is for members; a rule must not lead to one."""
-    for rule in parts.rules:
-        worker = None if rule.is_exclusion or rule.is_disabled else workers.get(rule.worker)
-        if worker is None or worker.port or worker.unix_path is not None:
-            continue
-        message = f"the rule {rule} leads to worker {rule.worker!r}, which is switched off"
-        say = findings.warn if parts.sections[rule.worker].is_lenient else findings.error
-        say(rule.place, message, directive=str(rule))
-
-
-def _check_served(
-    rules: Iterable[Mount], statuses: Mapping[str, StatusConfig], findings: Findings
-) -> None:
-    for rule in rules:
-        if STATUS_IS_SERVED or rule.is_exclusion or rule.is_disabled:
-            continue
-        if rule.worker in statuses:
-            message = f"the rule {rule} leads to a status page, which this version does not serve"
-            findings.warn(rule.place, f"{message}: 404 is answered", directive=str(rule))
-
-
-def _check_reach(
-    parts: _Parts,
-    listed: Mapping[str, Place],
-    members: Mapping[str, Section],
-    findings: Findings,
-    *,
-    whole: Place,
-) -> None:
-    mounts = [rule for rule in parts.rules if not rule.is_exclusion and not rule.is_disabled]
-    if not mounts and not findings.errors:
-        findings.warn(whole, "no rule maps anything, so every request will be answered 404")
-        return
-    mapped = {rule.worker for rule in mounts}
-    for name in listed:
-        if name not in mapped and name not in members:
-            findings.warn(parts.sections[name].place, f"no rule leads to worker {name!r}")
+    rules = again(config.maps.file, config.rules)
+    hosts = tuple(replace(host, rules=again(host.file, host.rules)) for host in config.hosts)
+    known = {*config.workers, *config.balancers, *config.statuses}
+    for together in (rules, *(rules_of(host, rules) for host in hosts)):
+        check_rules(together, known, findings)
+    findings.raise_errors()
+    return replace(config, rules=rules, hosts=hosts, warnings=findings.warnings)
 
 
 def _tls(
@@ -400,6 +239,8 @@ def _attributes(
         return ()
     for rule in document.attributes:
         name, why = rule.name.decode(), ""
+        if tls is None and document.tls is not None:
+            continue  # its errors come first
         if rule.source == "certificate" and (tls is None or tls.client_verify == "none"):
             why = "no client is asked for a certificate, see client_verify in [tls]"
         elif rule.source == "header" and not server.trusted_proxies:
@@ -407,6 +248,11 @@ def _attributes(
         if why:
             findings.warn(rule.place, f"attribute {name!r}: {why}", directive=name)
     return tuple(document.attributes)
+
+
+def _maps(parts: Parts, document: TomlFile | None) -> MapConfig:
+    reload_ms = cast(int, value_of(document, Scope.MAP, "reload"))
+    return MapConfig(file=parts.map_file, reload_ms=reload_ms)
 
 
 def _table(document: TomlFile | None) -> TableConfig:

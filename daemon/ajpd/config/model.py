@@ -21,10 +21,12 @@ __all__ = [
     "AttributeRule",
     "BalancerConfig",
     "Config",
+    "HostConfig",
     "KeyPair",
     "ListenAddress",
     "LogConfig",
     "LogLevel",
+    "MapConfig",
     "MemberConfig",
     "Mount",
     "MountSource",
@@ -364,6 +366,40 @@ class Mount:
         return f"{marks}{self.pattern.decode('utf-8', 'backslashreplace')}={self.worker}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """Rules for requests that ask for some names, and for no others.
+
+    Attributes:
+        name: of its section.
+        names: all of them, in lower case; `*.example.org` is every name that ends so.
+        rules: its own; see `hosts.rules_of`.
+        file: path of its URI map; empty for none.
+        mount_copy: the rules for all other names count here too.
+        place: where its section begins.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    rules: tuple[Mount, ...] = ()
+    file: str = ""
+    mount_copy: bool = False
+    place: Place = field(default=Place(""), compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapConfig:
+    """Where rules are read from, besides ajpd.toml.
+
+    Attributes:
+        file: path of the URI map for every name that no host has; empty for none.
+        reload_ms: how often URI maps are looked at; 0 never.
+    """
+
+    file: str = ""
+    reload_ms: int = 60_000
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     """A certificate with its chain, and the key to it; paths of PEM files, maybe the same."""
@@ -436,8 +472,10 @@ class Config:
         workers: workers of type ajp13 that rules may name, in the order of worker.list.
         balancers: those of type lb, in the same order.
         statuses: those of type status, in the same order.
-        rules: all rules in the order they were written; `UriMap` puts them in the order they
-            are tried.
+        rules: all rules for names that no host has, in the order they were written; `UriMap`
+            puts them in the order they are tried.
+        hosts: those with rules of their own, in the order they were written.
+        maps: where rules are read from.
         log: where messages go.
         table: where the status table is.
         tls: connections over TLS; None when nobody listens for them.
@@ -451,6 +489,8 @@ class Config:
     balancers: Mapping[str, BalancerConfig] = field(default_factory=dict)
     statuses: Mapping[str, StatusConfig] = field(default_factory=dict)
     rules: tuple[Mount, ...] = ()
+    hosts: tuple[HostConfig, ...] = ()
+    maps: MapConfig = MapConfig()
     log: LogConfig = LogConfig()
     table: TableConfig = TableConfig()
     tls: TlsConfig | None = None

@@ -18,6 +18,7 @@ _server_s = partial(
     _server, type=ValueType.DURATION, unit=Unit.S, minimum=0, since=_FIRST, default=60
 )
 _map = partial(Directive, scope=Scope.MAP)
+_host = partial(Directive, scope=Scope.HOST, since=_FIRST)
 _log = partial(Directive, scope=Scope.LOG)
 _tls = partial(Directive, scope=Scope.TLS, since=_FIRST)
 _table = partial(Directive, scope=Scope.TABLE)
@@ -29,6 +30,12 @@ _SECTIONS: Final = (
     _section(name="worker", since=_FIRST, doc="Workers written in place: [worker.NAME]."),
     _section(name="map", since=_FIRST, doc="Where uriworkermap.properties is."),
     _section(name="mount", since=_FIRST, doc='Rules written in place: "/app/*" = "worker".'),
+    _section(
+        name="host",
+        since=_FIRST,
+        doc='Rules for one name: [host."www.example.org"], and a table mount in it. Requests for '
+        "any other name go by [map] and [mount].",
+    ),
     _section(name="log", since=_FIRST, doc="What is written where."),
     _section(name="tls", since=_FIRST, doc="Certificates, for browsers that come over TLS."),
     _section(
@@ -209,7 +216,29 @@ _REST: Final = (
         unit=Unit.S,
         default=60,
         minimum=0,
-        doc="How often the URI map is looked at for changes.",
+        since=_FIRST,
+        doc="How often the URI maps, those of hosts too, are looked at for changes; 0 is never. "
+        "Requests go by the new rules from then on. While a map has an error the old rules stay, "
+        "and the log says why.",
+    ),
+    _host(
+        name="aliases",
+        type=ValueType.LIST,
+        default=(),
+        doc="More names of this host. A name that begins with *. is every name that ends like it; "
+        "of several that fit, the longest counts, and one without * first of all.",
+    ),
+    _host(
+        name="map",
+        default="",
+        doc="Path of an uriworkermap.properties for this host, relative to ajpd.toml.",
+    ),
+    _host(
+        name="mount_copy",
+        type=ValueType.BOOL,
+        default=False,
+        doc="Whether the rules for all other names count here too, as with JkMountCopy of mod_jk: "
+        "except for patterns that this host has itself, and without their URI map if it has one.",
     ),
     _log(
         name="level",

@@ -9,11 +9,12 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from .attributes import parse_attribute
 from .directives import in_scope, lookup, suggest_in
 from .errors import Findings, Place
+from .hosts import HostSection
 from .model import AttributeRule, Mount, MountSource
 from .sections import Entry, Section
 from .urimap import parse_rule
@@ -27,13 +28,9 @@ _DOTTED: Final = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _ASSIGNMENT: Final = re.compile(rf"\s*({_DOTTED})\s*=\s*(.*)")
 _ONE_KEY: Final = re.compile(_KEY)
 _ERROR_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
+#: Sections that hold keys and nothing else, by name; one of them is a scope and its rows.
 _SECTIONS: Final = {
-    "server": Scope.SERVER,
-    "workers": Scope.WORKERS,
-    "map": Scope.MAP,
-    "log": Scope.LOG,
-    "tls": Scope.TLS,
-    "table": Scope.TABLE,
+    scope.value[1:-1]: scope for scope in Scope if re.fullmatch(r"\[[a-z]+\]", scope.value)
 }
 
 
@@ -106,9 +103,10 @@ class TomlFile:
 
     Attributes:
         path: of the file.
-        values: of `[server]`, `[workers]`, `[map]` and `[log]`, defaults left out.
+        values: of sections that hold keys only, such as `[server]`; defaults left out.
         sections: of `[worker.NAME]`, in order.
         rules: of `[mount]`, in order.
+        hosts: of `[host.NAME]`, in order.
         attributes: of `[attributes]`, in order.
         tls: where `[tls]` is written, None when it is not.
     """
@@ -117,6 +115,7 @@ class TomlFile:
     values: dict[tuple[Scope, str], Written] = field(default_factory=dict)
     sections: dict[str, Section] = field(default_factory=dict)
     rules: list[Mount] = field(default_factory=list)
+    hosts: list[HostSection] = field(default_factory=list)
     attributes: list[AttributeRule] = field(default_factory=list)
     tls: Place | None = None
 
@@ -205,7 +204,9 @@ class _Reader:
         elif name == "worker":
             self._workers(content)
         elif name == "mount":
-            self._mounts(content)
+            self._document.rules += self._mounts(content, ("mount",))
+        elif name == "host":
+            self._hosts(content)
         elif name == "attributes":
             self._attributes(content)
         else:
@@ -222,34 +223,68 @@ class _Reader:
     def _keys(self, section: str, content: dict[str, object]) -> None:
         scope = _SECTIONS[section]
         for name, value in content.items():
-            place = self._locator.place(section, name)
-            directive = in_scope(scope).get(name)
-            if directive is None:
-                self._findings.error(
-                    place,
-                    f"unknown key {name!r} in [{section}]",
-                    directive=name,
-                    hint=suggest_in(name, (scope,)),
-                )
-            elif not directive.supported:
-                self._findings.error(
-                    place,
-                    f"{name!r} in [{section}] is not supported by this version",
-                    directive=name,
-                )
-            else:
-                self._value(directive, value, place)
+            written = self._key(scope, (section, name), value)
+            if written is not None:
+                self._document.values[scope, name] = written
 
-    def _value(self, directive: Directive, value: object, place: Place) -> None:
+    def _key(self, scope: Scope, path: tuple[str, ...], value: object) -> Written | None:
+        """Read the value of a key, if there is such a key."""
+        *_, name = path
+        place = self._locator.place(*path)
+        directive = in_scope(scope).get(name)
+        if directive is None:
+            what = f"unknown key {name!r} in {scope}"
+            hint = suggest_in(name, (scope,))
+            self._findings.error(place, what, directive=name, hint=hint)
+        elif not directive.supported:
+            what = f"{name!r} in {scope} is not supported by this version"
+            self._findings.error(place, what, directive=name)
+        else:
+            return self._value(directive, value, place)
+        return None
+
+    def _value(self, directive: Directive, value: object, place: Place) -> Written | None:
         name = directive.name
         try:
             reading = read_toml(directive, value)
         except BadValue as exc:
             self._findings.error(place, f"{name}: {exc}", directive=name, hint=exc.hint)
-            return
+            return None
         if reading.remark:
             self._findings.warn(place, f"{name}: {reading.remark}", directive=name)
-        self._document.values[directive.scope, name] = Written(reading.value, place)
+        return Written(reading.value, place)
+
+    def _hosts(self, content: dict[str, object]) -> None:
+        for name, table in content.items():
+            place = self._locator.place("host", name)
+            if not isinstance(table, dict) or name in (*in_scope(Scope.HOST), "mount"):
+                what = f"{name!r} must be a section [host.NAME], and quotes belong around the NAME"
+                self._findings.error(place, what, directive=name, hint='[host."www.example.org"]')
+                continue
+            host = HostSection(name=name, place=place)
+            for key, value in table.items():
+                self._host_key(host, key, value)
+            self._document.hosts.append(host)
+
+    def _host_key(self, host: HostSection, key: str, value: object) -> None:
+        path = ("host", host.name, key)
+        if key == "mount":
+            if isinstance(value, dict):
+                host.rules = self._mounts(value, path)
+            else:
+                place = self._locator.place(*path)
+                self._findings.error(place, "'mount' must be a section", directive=key)
+            return
+        written = self._key(Scope.HOST, path, value)
+        if written is None:
+            return
+        if key == "aliases":
+            host.aliases = cast(tuple[str, ...], written.value)
+            host.aliases_place = written.place
+        elif key == "map":
+            host.file = (str(written.value), written.place)
+        else:
+            host.mount_copy = bool(written.value)
 
     def _workers(self, content: dict[str, object]) -> None:
         for name, table in content.items():
@@ -273,17 +308,18 @@ class _Reader:
             return
         section.entries[key] = Entry(name=key, value=value, place=place)
 
-    def _mounts(self, content: dict[str, object]) -> None:
+    def _mounts(self, content: dict[str, object], path: tuple[str, ...]) -> list[Mount]:
+        rules: list[Mount] = []
         for pattern, target in content.items():
-            place = self._locator.place("mount", pattern)
-            if not isinstance(target, str):
-                self._findings.error(
-                    place, f"the rule {pattern!r} must name a worker", directive=pattern
+            place = self._locator.place(*path, pattern)
+            if isinstance(target, str):
+                rules += parse_rule(
+                    pattern, target, self._findings, place=place, source=MountSource.MOUNT
                 )
-                continue
-            self._document.rules += parse_rule(
-                pattern, target, self._findings, place=place, source=MountSource.MOUNT
-            )
+            else:
+                what = f"the rule {pattern!r} must name a worker"
+                self._findings.error(place, what, directive=pattern)
+        return rules
 
     def _attributes(self, content: dict[str, object]) -> None:
         for name, text in content.items():

@@ -73,6 +73,7 @@ class Scope(StrEnum):
     SERVER = "[server]"
     WORKERS = "[workers]"
     MAP = "[map]"
+    HOST = "[host.NAME]"
     LOG = "[log]"
     TLS = "[tls]"
     TABLE = "[table]"

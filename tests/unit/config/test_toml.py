@@ -172,8 +172,6 @@ def test_no_file(tmp_path: Path) -> None:
         ("[server]\nprocesses = 0", "ajpd.toml:2: processes: must be at least 1"),
         ("[server]\nprocesses = []", "ajpd.toml:2: processes: must be a number or auto, "
          "not an array"),
-        ("[map]\nreload = '60s'", "ajpd.toml:2: 'reload' in [map] is not supported "
-         "by this version"),
         ("[log]\nlevel = 'verbose'", "ajpd.toml:2: level: 'verbose' is none of debug, info, "
          "warning, error"),
         ("[log]\nlevel = 'warn'", "ajpd.toml:2: level: 'warn' is none of debug, info, warning, "
