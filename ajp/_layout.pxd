@@ -83,7 +83,8 @@ cdef extern from * nogil:
         ajp_word probe_rtt;
         ajp_word probe_failures;
         ajp_word session_at;
-        uint64_t spare1;
+        ajp_half lock;
+        ajp_half spare1;
         /* set by the operator while we run */
         ajp_word sequence;
         uint64_t spare2[7];
@@ -176,6 +177,7 @@ cdef extern from * nogil:
         word probe_rtt          # seconds of the last good answer, a double
         word probe_failures     # since then
         word session_at         # monotonic seconds of the last request with a session, a double
+        half lock               # column of the process that elects, and 1; of balancers
         half last_reason        # number of the last failure's reason; 0: none
         word last_reason_at     # monotonic seconds, a double
         word reset_ns           # since 1970; 0: never

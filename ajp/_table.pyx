@@ -430,6 +430,7 @@ cdef class Memory:
         next counts on from there.
         """
         cdef bint was_claimed
+        cdef uint32_t index
         self._check_writable()
         if number >= self.columns:
             raise IndexError(f"column {number} of {self.columns}")
@@ -438,6 +439,8 @@ cdef class Memory:
             memset(self.in_flight_of(number), 0, GAUGES * self.capacity * sizeof(word))
             clear_bits(&self.header.claimed[number // 64], (<uint64_t>1) << (number % 64))
             half_swap(&self.header.prober, number + 1, 0)
+            for index in range(<uint32_t>load(&self.header.slots_used)):
+                half_swap(&self.slot_at(index).lock, number + 1, 0)
             half_store(&self.head_of(number).pid, 0)
             half_store(&self.head_of(number).state, 0)
         return was_claimed

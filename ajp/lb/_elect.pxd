@@ -74,6 +74,7 @@ cdef class Election:
     cdef public bint is_sticky
     cdef public bint is_forced
     cdef public bint sets_cookie
+    cdef public bint locks                  # lock=Pessimistic: see Store.lock
     cdef readonly dict choices              # by key_of -> choice.Choice; kept for the balancer
     cdef uint64_t _multiplier[MAX_MEMBERS]
     cdef uint32_t _factor[MAX_MEMBERS]

@@ -18,6 +18,7 @@ class Election:
     is_sticky: bool
     is_forced: bool
     sets_cookie: bool
+    locks: bool
     @property
     def choices(self) -> dict[int, Choice]: ...
     @property

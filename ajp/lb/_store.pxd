@@ -41,6 +41,9 @@ cdef class Store:
     cdef const Cell* view(self) noexcept nogil
     # The cell of one member without its IN_FLIGHT, borrowed likewise.
     cdef const Cell* cell(self, int member) noexcept nogil
+    # Let nobody else elect meanwhile, with lock=Pessimistic; waits a few milliseconds at most.
+    cdef void lock(self) noexcept nogil
+    cdef void unlock(self) noexcept nogil
     # Move a count up or down; it stops at 0 and at CEILING.
     cdef void add(self, int member, int count, int64_t by) noexcept nogil
     # Set a count, never IN_FLIGHT, which belongs to the attempts.

@@ -50,6 +50,12 @@ cdef class Store:
     cdef const Cell* cell(self, int member) noexcept nogil:
         return &self.view()[member]
 
+    cdef void lock(self) noexcept nogil:
+        pass
+
+    cdef void unlock(self) noexcept nogil:
+        pass
+
     cdef void add(self, int member, int count, int64_t by) noexcept nogil:
         pass
 
@@ -70,6 +76,14 @@ cdef class Store:
 
     cdef bint claim_maintenance(self, double last, double now) noexcept nogil:
         return False
+
+    def acquire_lock(self):
+        """Let no other process elect until `release_lock`; waits a few milliseconds at most."""
+        self.lock()
+
+    def release_lock(self):
+        """Undo `acquire_lock`."""
+        self.unlock()
 
     @property
     def maintained(self):

@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free
 
 from ajp._atomic cimport (
     bits_of,
+    half,
     half_load,
     half_store,
     half_swap,
@@ -32,7 +33,15 @@ from ajp.snapshot import Kind
 
 __all__ = ["TableStore"]
 
+cdef extern from "unistd.h" nogil:
+    int usleep(unsigned int microseconds)
+
+
 cdef enum:
+    # An election takes less than a microsecond; its lock is waited for 2 ms at most.
+    LOCK_SPINS = 200
+    LOCK_PAUSE_US = 50
+    LOCK_TRIES = 240
     # As of a store in memory: room to add two of them before a check.
     CEILING_BITS = 62
 
@@ -118,6 +127,25 @@ cdef class TableStore(Store):
         cell.state = <int32_t>half_load(&slot.state)
         cell.activation = <int32_t>half_load(&slot.activation)
         return cell
+
+    cdef void lock(self) noexcept nogil:
+        cdef half* lock = &self.balancer.at.lock
+        cdef uint32_t us
+        cdef int tries
+        if not self._counts:
+            return
+        us = self.column.number + 1
+        for tries in range(LOCK_TRIES):
+            # One's own is left from a process that had the column before.
+            if half_swap(lock, 0, us) or half_load(lock) == us:
+                return
+            if tries >= LOCK_SPINS:
+                usleep(LOCK_PAUSE_US)
+        # Whoever has it is stopped or about to be cleared away: one election is no reason to wait.
+
+    cdef void unlock(self) noexcept nogil:
+        if self._counts:
+            half_swap(&self.balancer.at.lock, self.column.number + 1, 0)
 
     # hot
     cdef void add(self, int member, int count, int64_t by) noexcept nogil:

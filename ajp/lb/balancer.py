@@ -104,6 +104,7 @@ class Balancer:
         self.election.is_sticky = settings.sticky_session
         self.election.is_forced = settings.sticky_session_force
         self.election.sets_cookie = settings.set_session_cookie
+        self.election.locks = settings.is_pessimistic
         self.members = members
         self.settings = settings
         self._routes = {entry[0]: number for number, entry in enumerate(entries)}

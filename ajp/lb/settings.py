@@ -68,6 +68,8 @@ class Settings:
             way; 0: not at all; None: half of recover_time_s.
         max_reply_timeouts: reply timeouts, halved at each maintenance, that are tolerated.
         maintain_s: between two maintenances; 0: none, ever.
+        is_pessimistic: whether processes that share a store elect one after the other, so that none
+            elects by numbers another is about to change. Honoured by who elects for many processes.
 
     Raises:
         ValueError: a number too small for what it counts.
@@ -87,6 +89,7 @@ class Settings:
     error_escalation_time_s: float | None = None
     max_reply_timeouts: int = 0
     maintain_s: float = 60.0
+    is_pessimistic: bool = False
 
     def __post_init__(self) -> None:
         least = {"retries": 1, "lb_retries": 1, "retry_interval_ms": 0, "recover_time_s": 0}

@@ -42,6 +42,8 @@ cdef class Placement:
 
     cdef Target first(self, double now)
     cdef Target next(self, double now)
+    cdef Target _elect(self, double now)
+    cdef Target _elect_next(self, double now)
     cdef Target _take(self, object choice, double now)
     cdef int _note_session(self, object choice, double now) except -1
     # The account has ended the attempt; `counts` as it was told.

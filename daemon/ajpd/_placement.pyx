@@ -142,6 +142,16 @@ cdef class Placement:
 
     cdef Target first(self, double now):
         """The member to begin with; None when there is nobody: see `refusal` and `pause`."""
+        cdef Election election = self.group.balancer.election
+        if not election.locks:
+            return self._elect(now)
+        election.store.lock()
+        try:
+            return self._elect(now)
+        finally:
+            election.store.unlock()
+
+    cdef Target _elect(self, double now):
         cdef Wanted wanted
         cdef Election election
         cdef int found
@@ -151,7 +161,7 @@ cdef class Placement:
             choice = self.group.balancer.elect(
                 self.session, now, extension=self.extension, may_force=False
             )
-            return self._take(choice, now) if type(choice) is Choice else self.next(now)
+            return self._take(choice, now) if type(choice) is Choice else self._elect_next(now)
         election = self.group.balancer.election
         if self.session is not None:
             if election.is_sticky:
@@ -167,7 +177,7 @@ cdef class Placement:
             wanted.chance = self.group.draw()
         found = election.elect(routes, now, &wanted)
         if found == NOBODY:
-            return self.next(now)
+            return self._elect_next(now)
         choice = election.choices.get(key_of(found, self.session is None, election.sets_cookie))
         if choice is None:
             choice = self.group.balancer.choice_of(
@@ -177,6 +187,16 @@ cdef class Placement:
 
     cdef Target next(self, double now):
         """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""
+        cdef Election election = self.group.balancer.election
+        if not election.locks:
+            return self._elect_next(now)
+        election.store.lock()
+        try:
+            return self._elect_next(now)
+        finally:
+            election.store.unlock()
+
+    cdef Target _elect_next(self, double now):
         self.pause = 0.0
         if self._rounds is None:
             self._rounds = Rounds(

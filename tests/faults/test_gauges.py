@@ -151,6 +151,23 @@ async def test_sessions_are_counted_where_they_live(tmp_path: Path) -> None:
         assert 0 < slots["n1"].last_session_at <= now
 
 
+async def test_pessimistic_processes_elect_one_after_the_other(tmp_path: Path) -> None:
+    async with Container() as one, Container() as two, ajpd(tmp_path) as daemon:
+        port = free_port()
+        config(daemon, port, one.port, two.port)
+        text = daemon.config.read_text().replace('"lb"\n', '"lb"\nlock = "Pessimistic"\n', 1)
+        daemon.config.write_text(text)
+        await daemon.start()
+        async with load(port, fresh=6, keeping=6) as clients:
+            await clients.more(400)
+        assert clients.failures == []
+        await until(lambda: look(daemon)["front front"].in_flight == 0)
+        seen = look(daemon)
+        used = [seen[f"member {name}"].totals["used"] for name in ("n0", "n1")]
+        assert sum(used) == clients.done
+        assert abs(used[0] - used[1]) <= 1
+
+
 async def test_what_is_known_outlives_a_restart(tmp_path: Path) -> None:
     async with Container([send(whole())]) as container, ajpd(tmp_path) as daemon:
         port = free_port()

@@ -177,7 +177,7 @@ class BalancerConfig:
         name: of the worker.
         members: 1 to 64, in the order in which they were written; no name and no route is twice.
         method: how members are compared.
-        lock: as written; means nothing, since each process balances for itself.
+        lock: "Pessimistic" lets one process at a time elect, "Optimistic" any number.
         sticky_session: a session goes to the member that made it.
         sticky_session_force: it may go to no other.
         session_cookie: name of the cookie with the session id.
@@ -231,6 +231,7 @@ class BalancerConfig:
             error_escalation_time_s=self.error_escalation_time_ms / 1000,
             max_reply_timeouts=self.max_reply_timeouts,
             maintain_s=self.maintain_ms / 1000,
+            is_pessimistic=self.lock == "Pessimistic",
         )
 
 

@@ -54,8 +54,9 @@ _LB: Final = (
         type=ValueType.ENUM,
         default="Optimistic",
         words=("Optimistic", "Pessimistic"),
-        doc="Whether choosing a member is one step for all processes (Pessimistic) or for each "
-        "one (Optimistic). Here each process balances for itself, so both mean the same.",
+        doc="Optimistic: any number of processes choose at a time, by numbers that they share; two "
+        "that do so at the same moment may choose the same member. Pessimistic: one process at a "
+        "time; the others wait for it, 2 ms at most.",
     ),
     _lb_bool(
         name="sticky_session",
