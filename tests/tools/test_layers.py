@@ -126,6 +126,7 @@ CONFIG = [
     "attributes",
     "certificates",
     "sections",
+    "probes",
     "workers",
     "status_worker",
     "balancers",

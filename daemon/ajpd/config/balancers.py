@@ -191,6 +191,7 @@ class _Group:
             lb_retries=values.number("lb_retries"),
             retry_interval_ms=values.number("retry_interval"),
             recover_time_ms=recover_ms,
+            slow_start_ms=values.number("slow_start"),
             error_escalation_time_ms=recover_ms // 2 if escalation_ms is None else escalation_ms,
             max_reply_timeouts=values.number("max_reply_timeouts"),
             maintain_ms=maintain_ms,

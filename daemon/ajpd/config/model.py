@@ -30,6 +30,7 @@ __all__ = [
     "MemberConfig",
     "Mount",
     "MountSource",
+    "ProbeConfig",
     "ServerConfig",
     "StatusConfig",
     "TableConfig",
@@ -47,6 +48,29 @@ STATUS_IS_SERVED: Final[bool] = False
 LogLevel = Literal["debug", "info", "warning", "error"]
 ForwardURI = Literal["proxy", "compat", "compat_unparsed", "escaped"]
 ForwardedHeaders = Literal["auto", "x-forwarded", "forwarded", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeConfig:
+    """How a container is looked after.
+
+    Attributes:
+        kind: `off`; `cping`; or `request`, which is a CPING and a page.
+        interval_ms: between two probes.
+        timeout_ms: for connecting, and as long for the answer.
+        freeze_timeout_ms: silence after which the container is frozen; 0 it never is.
+        method: of the request for the page.
+        uri: path and query of the page; empty unless there is one.
+        statuses: ranges of good answers, both ends included.
+    """
+
+    kind: Literal["off", "cping", "request"] = "off"
+    interval_ms: int = 1000
+    timeout_ms: int = 2000
+    freeze_timeout_ms: int = 1000
+    method: Literal["GET", "HEAD"] = "GET"
+    uri: str = ""
+    statuses: tuple[tuple[int, int], ...] = ((200, 399),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +110,7 @@ class WorkerConfig:
         recovery_options: sum of mod_jk's bits; None when nothing is written.
         fail_on_status: statuses that are failures, in order; negative ones are soft.
         replay_buffer: bytes of a request's body that are kept to send them again.
+        probe: how it is looked after.
         place: where the worker begins in its file.
     """
 
@@ -117,6 +142,7 @@ class WorkerConfig:
     recovery_options: int | None = None
     fail_on_status: tuple[int, ...] = ()
     replay_buffer: int = 0
+    probe: ProbeConfig = ProbeConfig()
     place: Place = field(compare=False, repr=False)
 
     @property
@@ -188,6 +214,7 @@ class BalancerConfig:
         lb_retries: most members tried in one round, 1 or more.
         retry_interval_ms: pause between two rounds.
         recover_time_ms: since its last error, until a failed member is tried again.
+        slow_start_ms: over which a member that came back gets its share; 0 at once.
         error_escalation_time_ms: how long errors are tolerated; 0 not at all.
         max_reply_timeouts: reply timeouts, halved at each maintenance, that are tolerated.
         maintain_ms: between two maintenances; 0 none, ever.
@@ -208,6 +235,7 @@ class BalancerConfig:
     lb_retries: int = 2
     retry_interval_ms: int = 100
     recover_time_ms: int = 60_000
+    slow_start_ms: int = 10_000
     error_escalation_time_ms: int = 30_000
     max_reply_timeouts: int = 0
     maintain_ms: int = 60_000

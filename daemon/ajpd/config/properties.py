@@ -40,6 +40,7 @@ LIST_ATTRIBUTES: Final = frozenset(
         "good",
         "bad",
         "fail_on_status",
+        "probe_status",
     )
 )
 

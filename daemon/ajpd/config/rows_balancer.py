@@ -113,8 +113,17 @@ _LB: Final = (
         name="recover_time",
         default=60,
         minimum=1,
-        doc="Seconds after its last error until a failed member is tried again, at the next "
-        "maintenance. When nobody else is left it is tried at once.",
+        doc="Seconds after its last error until a failed member is tried again with a user's "
+        "request, at the next maintenance. When nobody else is left it is tried at once. Where "
+        "its container is probed, a probe brings it back earlier, and each one that fails is an "
+        "error; see probe.",
+    ),
+    _lb_s(
+        name="slow_start",
+        default=10,
+        doc="Seconds over which a member that had failed gets its share back, from a tenth to all "
+        "of it; 0 gives it everything at once. Sessions that live there go there in any case. Not "
+        "known to mod_jk.",
     ),
     _lb_s(
         name="error_escalation_time",

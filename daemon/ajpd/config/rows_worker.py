@@ -307,6 +307,66 @@ _FAILURE: Final = (
     ),
 )
 
+_PROBE: Final = (
+    _ajp(
+        name="probe",
+        type=ValueType.WORD,
+        default="cping",
+        words=("cping", "request", "off"),
+        since=_FIRST,
+        doc="How one process of all looks after the container over a connection of its own, so "
+        "that none of a user's requests has to find out. cping: with a CPING. request: with a "
+        "CPING and the page of probe_uri, which is what counts when probe_uri is written and this "
+        "is not. off: not at all; a failed member of a balancer comes back as in mod_jk, by a "
+        "user's request after recover_time. However many balancers have the container, it is "
+        "probed once. Not known to mod_jk, as all of probe_... and freeze_timeout.",
+    ),
+    _ajp_ms(
+        name="probe_interval",
+        default=1000,
+        minimum=100,
+        since=_FIRST,
+        doc="Milliseconds between two probes. A CPING is sent at once where a connection of the "
+        "probe breaks, and where requests are under way and nothing was heard of the container "
+        "for half a second.",
+    ),
+    _ajp_ms(
+        name="probe_timeout",
+        default=2000,
+        minimum=100,
+        since=_FIRST,
+        doc="Milliseconds that a probe may take to connect, and as many until its answer. A "
+        "container that says something to others meanwhile is late and nothing else.",
+    ),
+    _ajp(
+        name="probe_uri",
+        default="",
+        since=_FIRST,
+        doc="Page to ask the container for, path and query, as in /health; HEAD /health asks with "
+        "another method than GET. An answer with another status than those of probe_status makes "
+        "the member fail, a good one brings it back, whatever it had failed for.",
+    ),
+    _ajp(
+        name="probe_status",
+        type=ValueType.LIST,
+        default=("200-399",),
+        since=_FIRST,
+        doc="Statuses of good answers to probe_uri, single ones and ranges, separated by blanks "
+        "or commas.",
+    ),
+    _ajp_ms(
+        name="freeze_timeout",
+        default=1000,
+        since=_FIRST,
+        doc="Milliseconds after which a container is taken as frozen: a CPING of the probe is "
+        "unanswered for so long, and not one byte came from the container meanwhile, over no "
+        "connection of no process. It gets no requests until it answers, and those that wait for "
+        "it and may be sent again go to another member. Longer than a container may be silent "
+        "with all its threads at work, as in a stop of its garbage collector. 0 calls nobody "
+        "frozen.",
+    ),
+)
+
 _PROTOCOL: Final = (
     _ajp(
         name="max_packet_size",
@@ -427,6 +487,7 @@ WORKER_ROWS: Final[tuple[Directive, ...]] = (
     *_POOL,
     *_TIMEOUTS,
     *_FAILURE,
+    *_PROBE,
     *_PROTOCOL,
     *_MEMBER,
     *_FORMER,

@@ -12,6 +12,7 @@ from typing import Final
 from .addresses import parse_host, parse_unix_path
 from .errors import Findings
 from .model import WorkerConfig
+from .probes import build_probe
 from .sections import Section, SectionValues
 
 __all__ = ["build_worker"]
@@ -86,6 +87,7 @@ class _Container(SectionValues):
             recovery_options=self.number_or_none("recovery_options"),
             fail_on_status=self._statuses(),
             replay_buffer=self.number("replay_buffer"),
+            probe=build_probe(self),
             place=self.section.place,
         )
 

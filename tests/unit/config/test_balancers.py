@@ -73,6 +73,7 @@ def test_all_defaults() -> None:
             lb_retries=2,
             retry_interval_ms=100,
             recover_time_ms=60_000,
+            slow_start_ms=10_000,
             error_escalation_time_ms=30_000,
             max_reply_timeouts=0,
             maintain_ms=60_000,
@@ -94,6 +95,7 @@ def test_everything_written() -> None:
         "worker.lb.session_path=;sid\nworker.lb.set_session_cookie=true\n"
         "worker.lb.session_cookie_path=/shop\nworker.lb.retries=3\nworker.lb.lb_retries=4\n"
         "worker.lb.retry_interval=50\nworker.lb.recover_time=20\n"
+        "worker.lb.slow_start=30\n"
         "worker.lb.error_escalation_time=0\nworker.lb.max_reply_timeouts=10\n"
         "worker.a.lbfactor=3\nworker.a.distance=2\nworker.a.route=r.1\nworker.a.domain=d\n"
         "worker.a.redirect=b\nworker.a.activation=disabled"
@@ -126,6 +128,7 @@ def test_everything_written() -> None:
         lb_retries=4,
         retry_interval_ms=50,
         recover_time_ms=20_000,
+        slow_start_ms=30_000,
         error_escalation_time_ms=0,
         max_reply_timeouts=10,
         maintain_ms=60_000,

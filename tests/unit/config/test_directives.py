@@ -107,7 +107,16 @@ MOD_JK = [
 ]
 
 #: What mod_jk does not know.
-OURS = ["replay_buffer"]
+OURS = [
+    "replay_buffer",
+    "probe",
+    "probe_interval",
+    "probe_timeout",
+    "probe_uri",
+    "probe_status",
+    "freeze_timeout",
+    "slow_start",
+]
 
 SUPPORTED = [
     *OURS,

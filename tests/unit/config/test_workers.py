@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from ajpd.config.errors import Findings, Place
-from ajpd.config.model import WorkerConfig
+from ajpd.config.model import ProbeConfig, WorkerConfig
 from ajpd.config.properties import parse_properties
 from ajpd.config.sections import Entry, Section, check_names, sections_from_properties
 from ajpd.config.workers import build_worker
@@ -65,6 +65,7 @@ def test_all_defaults() -> None:
         recovery_options=None,
         fail_on_status=(),
         replay_buffer=0,
+        probe=ProbeConfig(kind="cping"),
         place=Place("f", 1),
     )
 
@@ -78,7 +79,9 @@ def test_everything_written() -> None:
         "ping_mode=CP\nreply_timeout=300000\nretries=1\nmount=/x\n"
         "socket_timeout=20\nsocket_buffer=128k\nsource=10.0.0.9\nbusy_limit=30\n"
         "connection_ping_interval=40\nretry_interval=50\nrecovery_options=3\n"
-        "fail_on_status=500 -404\nreplay_buffer=64k"
+        "fail_on_status=500 -404\nreplay_buffer=64k\n"
+        "probe=request\nprobe_interval=500\nprobe_timeout=1500\nprobe_uri=HEAD /up?a=b\n"
+        "probe_status=200-299 404\nfreeze_timeout=3000"
     )
     assert not errors
     assert not warnings
@@ -110,6 +113,15 @@ def test_everything_written() -> None:
         recovery_options=3,
         fail_on_status=(500, -404),
         replay_buffer=65_536,
+        probe=ProbeConfig(
+            kind="request",
+            interval_ms=500,
+            timeout_ms=1500,
+            freeze_timeout_ms=3000,
+            method="HEAD",
+            uri="/up?a=b",
+            statuses=((200, 299), (404, 404)),
+        ),
         place=Place("f", 1),
     )
 
