@@ -406,7 +406,7 @@ cdef class Slot:
             last_error_at=load_double(&at.mark[MARK_LAST_ERROR]),
             latency_s=load_double(&at.mark[MARK_LATENCY]),
             latency_at=load_double(&at.mark[MARK_LATENCY_AT]),
-            returned_at=load_double(&at.mark[MARK_RETURNED]),
+            returned_at=max(load_double(&at.mark[MARK_RETURNED]), 0.0),
             maintained_at=load_double(&at.maintained),
             in_flight=self.in_flight,
             connected=self.connected,

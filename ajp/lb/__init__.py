@@ -6,7 +6,7 @@ Policy only: no I/O, no clock, no chance of its own. Time and random numbers com
 from ._store import MemoryStore, Record, Store
 from .balancer import Balancer, Chance
 from .choice import Choice, How, NoMember, Verdict
-from .member import Activation, Event, Member, Outcome, State
+from .member import Activation, Event, Member, Outcome, Probing, State
 from .rounds import Pause, Rounds
 from .session import Session, find_session
 from .settings import Extension, Method, Settings, activations
@@ -27,6 +27,7 @@ __all__ = [
     "NoMember",
     "Outcome",
     "Pause",
+    "Probing",
     "Record",
     "Rounds",
     "Session",

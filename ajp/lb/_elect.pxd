@@ -75,6 +75,8 @@ cdef class Election:
     cdef public bint is_forced
     cdef public bint sets_cookie
     cdef public bint locks                  # lock=Pessimistic: see Store.lock
+    cdef public double slow_start           # seconds until a member that returned has its share
+    cdef double _now                        # of the last election
     cdef readonly dict choices              # by key_of -> choice.Choice; kept for the balancer
     cdef uint64_t _multiplier[MAX_MEMBERS]
     cdef uint32_t _factor[MAX_MEMBERS]
@@ -100,6 +102,8 @@ cdef class Election:
         int64_t traffic,
         double first_byte_s,
     ) noexcept nogil
+    # How many times as loaded a member looks as it is.
+    cdef double _burden(self, const Cell* cell, double now) noexcept nogil
     # Who may be elected.
     cdef Usable _usable(
         self, const Cell* cells, uint64_t tried, const unsigned char* overrides
@@ -110,7 +114,9 @@ cdef class Election:
     cdef int _by_method(
         self, const Cell* cells, uint64_t fresh, double now, uint64_t chance, bint stateless
     ) noexcept nogil
-    cdef void _count_attempt(self, int member, bint makes_session, int sign) noexcept nogil
+    cdef void _count_attempt(
+        self, int member, bint makes_session, double burden, int sign
+    ) noexcept nogil
     cdef uint64_t _score(self, const Cell* cell, int member, double now) noexcept nogil
     cdef int _least(
         self, const Cell* cells, uint64_t among, int start, double now, bint stateless

@@ -19,6 +19,7 @@ class Election:
     is_forced: bool
     sets_cookie: bool
     locks: bool
+    slow_start: float
     @property
     def choices(self) -> dict[int, Choice]: ...
     @property

@@ -19,6 +19,7 @@ from ajp.lb._store cimport (
     IN_FLIGHT,
     LATENCY,
     LATENCY_AT,
+    RETURNED,
     SESSIONS,
     VALUE,
     Cell,
@@ -35,6 +36,7 @@ cdef enum:
 
 cdef double LATENCY_WINDOW_S = 10.0     # a measurement fades over about this time, as in Finagle
 cdef double UNKNOWN_LATENCY_S = 1.0     # of a member whose first answer is still awaited
+cdef double LEAST_SHARE = 0.1           # of its own that a member has which just returned
 
 
 # hot
@@ -142,6 +144,7 @@ cdef class Election:
         cdef int found = NOBODY, how = BY_METHOD
         cdef bytes route
         cells = self.store.view()
+        self._now = now
         usable = self._usable(cells, wanted.tried, overrides)
         # The only member is never left for another, so its requests need no route.
         if self.count == 1 and (usable.known == 0 or usable.fresh == 1):
@@ -198,18 +201,33 @@ cdef class Election:
         return usable
 
     # hot
+    cdef double _burden(self, const Cell* cell, double now) noexcept nogil:
+        cdef double returned = cell.mark[RETURNED]
+        cdef double age
+        if returned <= 0.0 or self.slow_start <= 0.0:
+            return 1.0
+        age = now - returned
+        if age >= self.slow_start:
+            return 1.0
+        return self.slow_start / max(age, self.slow_start * LEAST_SHARE)
+
+    # hot
     cdef uint64_t _score(self, const Cell* cell, int member, double now) noexcept nogil:
         cdef uint64_t in_flight = cell.count[IN_FLIGHT]
-        cdef double latency
+        cdef double latency, burden = self._burden(cell, now)
         if self.method == METHOD_LATENCY:
             latency = faded(cell, now)
             if latency <= 0.0:
-                latency = 0.0 if in_flight == 0 else UNKNOWN_LATENCY_S
-            latency *= 1e9 * <double>(in_flight + 1) * <double>self._multiplier[member]
+                latency = 0.0 if in_flight == 0 and burden == 1.0 else UNKNOWN_LATENCY_S
+            latency *= 1e9 * <double>(in_flight + 1) * <double>self._multiplier[member] * burden
             if latency >= <double>bit(MOST_BITS):
                 return bit(MOST_BITS)
             return <uint64_t>latency
         if self.method == METHOD_BUSYNESS or self.method == METHOD_P2C:
+            if burden > 1.0:
+                # As if every attempt were several, and the one that would begin were there.
+                burden = <double>(in_flight + 1) * burden - 1.0
+                return <uint64_t>(burden * <double>self._multiplier[member])
             return in_flight * self._multiplier[member]
         return cell.count[VALUE]
 
@@ -342,15 +360,18 @@ cdef class Election:
 
     # hot
     cdef bint start(self, int member, bint makes_session) noexcept nogil:
-        cdef int32_t state
-        self._count_attempt(member, makes_session, 1)
+        cdef const Cell* cell = self.store.cell(member)
+        cdef int32_t state = cell.state
+        self._count_attempt(member, makes_session, self._burden(cell, self._now), 1)
         self.store.add(member, IN_FLIGHT, 1)
-        state = self.store.cell(member).state
         return state != STATE_RECOVER and state != STATE_BUSY
 
     # hot
-    cdef void _count_attempt(self, int member, bint makes_session, int sign) noexcept nogil:
+    cdef void _count_attempt(
+        self, int member, bint makes_session, double burden, int sign
+    ) noexcept nogil:
         """Count an attempt by 1, or take it back by -1."""
+        cdef double weight = <double>self._multiplier[member] * burden
         cdef bint counts = self.method == METHOD_REQUEST or (
             makes_session and (self.method == METHOD_SESSIONS or self.method == METHOD_NEXT)
         )
@@ -358,7 +379,7 @@ cdef class Election:
         if makes_session:
             self.store.add(member, SESSIONS, sign)
         if counts:
-            self.store.add(member, VALUE, sign * <int64_t>self._multiplier[member])
+            self.store.add(member, VALUE, sign * <int64_t>weight)
 
     def end(
         self,
@@ -397,19 +418,22 @@ cdef class Election:
         int64_t traffic,
         double first_byte_s,
     ) noexcept nogil:
-        cdef const Cell* cell
+        cdef const Cell* cell = self.store.cell(member)
+        cdef double burden = self._burden(cell, now)
         cdef int64_t most
+        cdef bint is_calm = cell.state == STATE_OK and cell.mark[FIRST_ERROR] == 0.0
         self.store.add(member, IN_FLIGHT, -1)
         if take_back:
-            self._count_attempt(member, makes_session, -1)
+            self._count_attempt(member, makes_session, burden, -1)
         elif self.method == METHOD_TRAFFIC and traffic > 0:
             most = <int64_t>(bit(MOST_BITS) // self._multiplier[member])
             traffic = min(traffic, most) * <int64_t>self._multiplier[member]
+            if burden > 1.0:
+                traffic = <int64_t>min(<double>traffic * burden, <double>bit(MOST_BITS))
             self.store.add(member, VALUE, traffic)
         if first_byte_s >= 0.0 and self.method == METHOD_LATENCY:
             self._measure(member, first_byte_s, now)
-        cell = self.store.cell(member)
-        return cell.state == STATE_OK and cell.mark[FIRST_ERROR] == 0.0
+        return is_calm
 
     # hot
     cdef void _measure(self, int member, double seconds, double now) noexcept nogil:

@@ -19,7 +19,8 @@ cdef enum:                      # marks
     LAST_ERROR          # monotonic seconds; 0 likewise
     LATENCY             # smoothed seconds to the first byte at LATENCY_AT; 0: never measured
     LATENCY_AT          # monotonic seconds
-    RETURNED            # monotonic seconds when it came back; 0: it was never away
+    RETURNED            # monotonic seconds when it came back; 0: it was never away, or is and
+    # nobody looks after it; negative: it has failed, and a probe is to bring it back
     MARKS               # how many marks there are
 
 

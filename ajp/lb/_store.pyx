@@ -14,6 +14,8 @@ from libc.stdlib cimport calloc, free
 
 __all__ = ["MemoryStore", "Record", "Store"]
 
+cdef double AWAITED = -1.0      # as RETURNED
+
 cdef enum:
     # Room to add two of them, or a multiplied one, before a check.
     CEILING_BITS = 62
@@ -276,12 +278,21 @@ cdef class Record:
 
     @property
     def returned(self):
-        """Monotonic seconds when the member came back; 0: it was never away."""
-        return self._cell().mark[RETURNED]
+        """Monotonic seconds when the member came back after it had failed; 0: it did not."""
+        return max(self._cell().mark[RETURNED], 0.0)
 
     @returned.setter
     def returned(self, double number):
         self._store.put_mark(self.member, RETURNED, number)
+
+    @property
+    def is_awaited(self):
+        """Whether it has failed, and a probe is to bring it back."""
+        return self._cell().mark[RETURNED] == AWAITED
+
+    def await_probe(self):
+        """Have a probe bring it back."""
+        self._store.put_mark(self.member, RETURNED, AWAITED)
 
     def note_error(self, double now):
         """Count a failure and note when it was."""

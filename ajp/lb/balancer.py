@@ -18,7 +18,7 @@ from ajp.errors import Reason
 from ._elect import Election
 from ._store import MemoryStore, Record, Store
 from .choice import Choice, How, NoMember, Verdict
-from .member import Activation, Event, Member, Outcome, State
+from .member import Activation, Event, Member, Outcome, Probing, State
 from .session import Session
 from .settings import Extension, Method, Settings, multipliers
 from .upkeep import Change, apply, come_back_value, decay, force, forgive, revive
@@ -36,6 +36,9 @@ _SETS_COOKIE: Final = 1 << 25
 _NO_EXTENSION: Final = Extension()
 _OK: Final = Outcome.OK
 _TAKEN_BACK: Final = frozenset((Outcome.BUSY, Outcome.UNTRIED))
+#: States of a member that has failed and did not come back yet, and those of one that is fine.
+_FAILED: Final = frozenset((State.RECOVER, State.FORCE, State.ERROR, State.PROBE))
+_FINE: Final = frozenset((State.IDLE, State.OK))
 
 
 class Chance(Protocol):
@@ -105,6 +108,7 @@ class Balancer:
         self.election.is_forced = settings.sticky_session_force
         self.election.sets_cookie = settings.set_session_cookie
         self.election.locks = settings.is_pessimistic
+        self.election.slow_start = settings.slow_start_s
         self.members = members
         self.settings = settings
         self._routes = {entry[0]: number for number, entry in enumerate(entries)}
@@ -278,8 +282,10 @@ class Balancer:
 
     def judge(self, choice: Choice, outcome: Outcome, now: float, *, tries: int = 1) -> None:
         """Do the rest of `end`, which is nothing for a success of a member that is fine."""
-        event = self._event(self.records[choice.member], outcome, now, tries)
-        self._apply(choice.member, event)
+        record = self.records[choice.member]
+        change = self._apply(choice.member, self._event(record, outcome, now, tries))
+        if change is not None and change.before in _FAILED and change.after in _FINE:
+            record.returned = now
 
     def _event(self, record: Record, outcome: Outcome, now: float, tries: int) -> Event:
         """What an attempt's end does to the member, and note the error if it was one.
@@ -298,6 +304,7 @@ class Balancer:
             case Outcome.PROTOCOL_ERROR:
                 if record.state in (State.FORCE, State.PROBE):
                     record.note_error(now)
+                    self._expect(record, is_gone=False)
                 return Event.GARBLED
             case Outcome.HARD_STATUS:
                 return self._fail(record, now)
@@ -310,20 +317,67 @@ class Balancer:
                 record.note_error(now)
                 is_alone = record.in_flight == 0
                 is_old = now - record.first_error >= self.settings.escalation_s
-                return Event.FAILED if is_alone or is_old else Event.TOLERATED
+                if not (is_alone or is_old):
+                    return Event.TOLERATED
+                self._expect(record, is_gone=True)
+                return Event.FAILED
 
     def _fail(self, record: Record, now: float) -> Event:
         """Note an error that begins the count of errors anew."""
         record.first_error = 0.0
         record.note_error(now)
+        self._expect(record, is_gone=False)
         return Event.FAILED
 
-    def _apply(self, member: int, event: Event) -> bool:
-        """Let something happen to a member; whether that changed its state."""
+    def _expect(self, record: Record, *, is_gone: bool) -> None:
+        """Note who is to find out that the member works again; before its state says it failed.
+
+        Args:
+            record: its.
+            is_gone: its connections failed: a CPING knows better when that is over.
+        """
+        probing = self.members[record.member].probing
+        if probing is Probing.REQUEST or (probing is Probing.CPING and is_gone):
+            record.await_probe()
+        else:
+            record.returned = 0.0
+
+    def _apply(self, member: int, event: Event) -> Change | None:
+        """Let something happen to a member; None when that changed nothing."""
         change = apply(self.records[member], event)
         if change is not None:
             self._changes.append(change)
-        return change is not None
+        return change
+
+    def note_probe(self, member: int, now: float, *, is_good: bool) -> bool:
+        """Take over what a probe found out; whether that changed the member's state.
+
+        A good probe brings a member back only where a probe can tell: see `Probing`. A bad one
+        makes it fail at once, and each further one is a later error.
+
+        Args:
+            member: its number.
+            now: monotonic seconds.
+            is_good: the container answers as it should; otherwise it is not there, or frozen.
+        """
+        record = self.records[member]
+        if not is_good:
+            return self._found_dead(record, now)
+        if not record.is_awaited or self._apply(member, Event.FOUND_ALIVE) is None:
+            return False
+        record.first_error = record.last_error = 0.0
+        record.returned = now
+        forgive(record, self.settings.method, come_back_value(self.records))
+        return True
+
+    def _found_dead(self, record: Record, now: float) -> bool:
+        is_news = record.state != State.ERROR
+        if is_news:
+            record.note_error(now)
+        else:
+            record.last_error = now
+        self._expect(record, is_gone=True)
+        return self._apply(record.member, Event.FOUND_DEAD) is not None
 
     def maintain(self, now: float) -> bool:
         """Do what time brings, if it is time and no other process does it; whether it was done."""
@@ -335,7 +389,10 @@ class Balancer:
             return False
         periods = int((now - last) // maintain_s)
         come_back = decay(self.records, self.settings.method, periods)
-        self._changes += revive(self.records, self.settings, now, come_back)
+        for change in revive(self.records, self.settings, now, come_back):
+            self._changes.append(change)
+            if change.event is Event.ESCALATED:
+                self._expect(self.records[change.member], is_gone=True)
         return True
 
     @property
@@ -402,11 +459,11 @@ class Balancer:
         self._apply(member, Event.RESET)
         record.value = record.elected = record.elected_seen = 0
         record.sessions = record.errors = record.reply_timeouts = 0
-        record.first_error = record.last_error = record.latency = 0.0
+        record.first_error = record.last_error = record.latency = record.returned = 0.0
 
     def recover(self, member: int) -> bool:
         """Have a failed member tried again now; whether it was one."""
-        is_failed = self._apply(member, Event.RECOVERED)
+        is_failed = self._apply(member, Event.RECOVERED) is not None
         if is_failed:
             come_back = come_back_value(self.records)
             forgive(self.records[member], self.settings.method, come_back)

@@ -12,7 +12,7 @@ of mod_jk.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, IntEnum, auto
+from enum import Enum, IntEnum, StrEnum, auto
 from typing import Final
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Event",
     "Member",
     "Outcome",
+    "Probing",
     "State",
     "next_state",
 ]
@@ -83,6 +84,14 @@ class Outcome(Enum):
         return self not in (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.UNTRIED)
 
 
+class Probing(StrEnum):
+    """Who finds out that a failed member works again."""
+
+    OFF = "off"  #: a user's request, after recover_time
+    CPING = "cping"  #: a CPING, where it had failed for its connections; else as OFF
+    REQUEST = "request"  #: a page that is asked for, whatever it had failed for
+
+
 class Event(Enum):
     """What happens to the state of a member."""
 
@@ -97,6 +106,8 @@ class Event(Enum):
     ESCALATED = auto()  #: maintenance: errors for longer than error_escalation_time
     UNUSED = auto()  #: maintenance: not elected since the last one
     FORCED = auto()  #: nobody else is left
+    FOUND_DEAD = auto()  #: a probe found its container not there, or frozen
+    FOUND_ALIVE = auto()  #: a probe found it well that had failed
     RECOVERED = auto()  #: an operator wants it tried again
     RESET = auto()  #: an operator wants everything forgotten
 
@@ -122,17 +133,21 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         _E.BEGUN: _S.IDLE,
         _E.ESCALATED: _S.ERROR,
         _E.UNUSED: _S.IDLE,
+        _E.FOUND_DEAD: _S.ERROR,
     },
     _S.OK: {
         **_ENDS,
         _E.BEGUN: _S.OK,
         _E.ESCALATED: _S.ERROR,
         _E.UNUSED: _S.IDLE,
+        _E.FOUND_DEAD: _S.ERROR,
     },
     _S.RECOVER: {
         **_ENDS,
         _E.BEGUN: _S.PROBE,
         _E.UNUSED: _S.RECOVER,
+        _E.FOUND_DEAD: _S.ERROR,
+        _E.FOUND_ALIVE: _S.IDLE,
     },
     _S.FORCE: {
         **_ENDS,
@@ -140,12 +155,15 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         _E.GARBLED: _S.ERROR,
         _E.ESCALATED: _S.ERROR,
         _E.UNUSED: _S.FORCE,
+        _E.FOUND_DEAD: _S.ERROR,
+        _E.FOUND_ALIVE: _S.IDLE,
     },
     _S.BUSY: {
         **_ENDS,
         _E.BEGUN: _S.OK,
         _E.ESCALATED: _S.ERROR,
         _E.UNUSED: _S.BUSY,
+        _E.FOUND_DEAD: _S.ERROR,
     },
     _S.ERROR: {
         **_ENDS,
@@ -156,6 +174,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         _E.WAITED: _S.RECOVER,
         _E.FORCED: _S.FORCE,
         _E.RECOVERED: _S.RECOVER,
+        _E.FOUND_ALIVE: _S.IDLE,
     },
     _S.PROBE: {
         **_ENDS,
@@ -164,6 +183,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         _E.GIVEN_UP: _S.RECOVER,
         _E.ESCALATED: _S.ERROR,
         _E.UNUSED: _S.PROBE,
+        _E.FOUND_DEAD: _S.ERROR,
     },
 }
 
@@ -191,6 +211,8 @@ class Member:
         domain: containers that share sessions; the route up to its first dot when None.
         redirect: route of the member that takes over first when this one cannot; or empty.
         activation: to begin with; from then on the balancer's store has it.
+        probing: who finds out that it works again. Somebody has to call `Balancer.note_probe`
+            then.
 
     Raises:
         ValueError: a route, domain or redirect no cookie could carry, or no name.
@@ -203,6 +225,7 @@ class Member:
     domain: str | None = None
     redirect: str = ""
     activation: Activation = Activation.ACTIVE
+    probing: Probing = Probing.OFF
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -64,6 +64,8 @@ class Settings:
         lb_retries: most members tried in one round.
         retry_interval_ms: pause between two rounds.
         recover_time_s: since its last error, until a failed member is tried again.
+        slow_start_s: over which the share of a member that came back grows to all of it; 0: it has
+            it at once.
         error_escalation_time_s: how long errors are tolerated while other attempts are on their
             way; 0: not at all; None: half of recover_time_s.
         max_reply_timeouts: reply timeouts, halved at each maintenance, that are tolerated.
@@ -86,6 +88,7 @@ class Settings:
     lb_retries: int = 2
     retry_interval_ms: int = 100
     recover_time_s: float = 60.0
+    slow_start_s: float = 0.0
     error_escalation_time_s: float | None = None
     max_reply_timeouts: int = 0
     maintain_s: float = 60.0
@@ -93,6 +96,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         least = {"retries": 1, "lb_retries": 1, "retry_interval_ms": 0, "recover_time_s": 0}
+        least |= {"slow_start_s": 0}
         least |= {"error_escalation_time_s": 0, "max_reply_timeouts": 0, "maintain_s": 0}
         for name, minimum in least.items():
             value = getattr(self, name)

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Final, Literal
 
 from ajp.dial import address_text
-from ajp.lb import Activation, Extension, Member, Method, Settings
+from ajp.lb import Activation, Extension, Member, Method, Probing, Settings
 
 from .addresses import ListenAddress
 from .errors import ConfigWarning, Place
@@ -151,6 +151,11 @@ class WorkerConfig:
         return address_text(self.host, self.port)
 
     @property
+    def is_off(self) -> bool:
+        """Whether port 0 switches it off, so that nobody can be reached."""
+        return self.port == 0 and self.unix_path is None
+
+    @property
     def unix_path(self) -> str | None:
         """Path of the container's Unix socket, or None when it is reached over TCP."""
         return self.host.removeprefix("unix:") if self.host.startswith("unix:") else None
@@ -192,6 +197,7 @@ class MemberConfig:
             domain=self.domain,
             redirect=self.redirect,
             activation=self.activation,
+            probing=Probing.OFF if self.worker.is_off else Probing(self.worker.probe.kind),
         )
 
 
@@ -256,6 +262,7 @@ class BalancerConfig:
             lb_retries=self.lb_retries,
             retry_interval_ms=self.retry_interval_ms,
             recover_time_s=self.recover_time_ms / 1000,
+            slow_start_s=self.slow_start_ms / 1000,
             error_escalation_time_s=self.error_escalation_time_ms / 1000,
             max_reply_timeouts=self.max_reply_timeouts,
             maintain_s=self.maintain_ms / 1000,
