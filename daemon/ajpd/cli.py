@@ -150,14 +150,14 @@ def _load(args: argparse.Namespace) -> Config | None:
         config = _read(args)
     except ConfigErrors as broken:
         for warning in broken.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {warning.located}", file=sys.stderr)
         for error in broken.errors:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {error.located}", file=sys.stderr)
         count = len(broken.errors)
         print(f"ajpd: {count} error{'s' if count != 1 else ''}", file=sys.stderr)
         return None
     for warning in config.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {warning.located}", file=sys.stderr)
     return config
 
 

@@ -165,3 +165,11 @@ def only_ajpd() -> None:
     """Skip what mod_jk is known not to do; the test says what that is."""
     if TARGET == "apache":
         pytest.skip("not expected of mod_jk")
+
+
+@pytest.fixture
+def folder(directory: Path) -> Path:
+    """An empty directory for a server that drops its rights."""
+    path = Path(tempfile.mkdtemp(dir=directory))
+    path.chmod(0o755)
+    return path

@@ -5,13 +5,15 @@ Each question starts an Apache of its own, which takes a tenth of a second; no c
 
 import http.client
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .apache import httpd_command, httpd_modules
 from .processes import ServerFailed, ServerProcess, free_port, listens
 
-__all__ = ["Answer", "Refused", "ask_mod_jk"]
+__all__ = ["Answer", "Refused", "ask_for_workers", "ask_mod_jk"]
 
 #: Name of the status worker that is added to the file; its list begins with it.
 STATUS = "parity-status"
@@ -30,6 +32,7 @@ ThreadsPerChild 2
 MinSpareThreads 1
 MaxSpareThreads 2
 MaxRequestWorkers 2
+MaxKeepAliveRequests 0
 DocumentRoot {base}/empty
 Listen 127.0.0.1:{port}
 {properties}
@@ -85,6 +88,50 @@ def ask_mod_jk(
     Raises:
         Refused: Apache does not start with it.
     """
+    with _running(folder, workers, uri_map, status=status) as port:
+        return _read(port, _log(folder))
+
+
+def ask_for_workers(
+    folder: Path, names: Iterable[str], uri_map: bytes, paths: Iterable[bytes]
+) -> list[str | None]:
+    """Which worker a real mod_jk finds for each path.
+
+    The workers are of type status and answer with their name, so no container is needed.
+
+    Args:
+        folder: an empty directory that other users may enter.
+        names: of workers that the rules may name.
+        uri_map: content of uriworkermap.properties.
+        paths: as they stand in the request line.
+
+    Returns:
+        names, None where no rule counts.
+    """
+    lines = [f"worker.list={','.join(names)}"]
+    for name in names:
+        lines += [f"worker.{name}.type=status", f"worker.{name}.prefix={name}"]
+    with _running(folder, "\n".join(lines).encode(), uri_map) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            return [_worker_for(connection, path) for path in paths]
+        finally:
+            connection.close()
+
+
+def _worker_for(connection: http.client.HTTPConnection, path: bytes) -> str | None:
+    connection.putrequest("GET", f"{path.decode('latin-1')}?cmd=version&mime=prop")
+    connection.endheaders()
+    response = connection.getresponse()
+    text = response.read().decode("latin-1")
+    return text.partition(".")[0] if response.status == 200 else None
+
+
+@contextmanager
+def _running(
+    folder: Path, workers: bytes, uri_map: bytes | None = None, *, status: str = STATUS
+) -> Iterator[int]:
+    """An Apache with these files; gives its port."""
     port = free_port()
     added = [f"JkWorkerProperty worker.{status}.type=status"]
     if status != "ajp13":
@@ -109,7 +156,7 @@ def ask_mod_jk(
     except ServerFailed as exc:
         raise Refused(_log(folder)) from exc
     try:
-        return _read(port, _log(folder))
+        yield port
     finally:
         process.stop()
 

@@ -167,15 +167,6 @@ def load(name: str) -> Config:
     return load_files(DATA / "workers" / f"{name}.properties", env={})
 
 
-@pytest.fixture
-def folder(directory: Path) -> Path:
-    """A directory for one Apache."""
-    path = directory / f"parity-{len(list(directory.iterdir()))}"
-    path.mkdir()
-    path.chmod(0o755)
-    return path
-
-
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_effective_values(name: str, folder: Path) -> None:
     raw = (DATA / "workers" / f"{name}.properties").read_bytes()

@@ -29,12 +29,18 @@ class Place(NamedTuple):
     column: int | None = None
 
     def __str__(self) -> str:
-        return ":".join(str(part) for part in self if part is not None)
+        """Without the column, which helps an editor more than a reader."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+    @property
+    def full(self) -> str:
+        """With the column, as compilers say it."""
+        return str(self) if self.column is None else f"{self}:{self.column}"
 
 
-def _sentence(place: Place, message: str, hint: str) -> str:
+def _sentence(where: str, message: str, hint: str) -> str:
     tail = f" (did you mean {hint!r}?)" if hint else ""
-    return f"{place}: {message}{tail}"
+    return f"{where}: {message}{tail}"
 
 
 class ConfigError(AJPError):
@@ -73,7 +79,12 @@ class ConfigError(AJPError):
         return Place(self.file, self.line, self.column)
 
     def __str__(self) -> str:
-        return _sentence(self.place, self.message, self.hint)
+        return _sentence(str(self.place), self.message, self.hint)
+
+    @property
+    def located(self) -> str:
+        """One line that begins with file, line and column."""
+        return _sentence(self.place.full, self.message, self.hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +104,12 @@ class ConfigWarning:
         return Place(self.file, self.line, self.column)
 
     def __str__(self) -> str:
-        return _sentence(self.place, self.message, self.hint)
+        return _sentence(str(self.place), self.message, self.hint)
+
+    @property
+    def located(self) -> str:
+        """One line that begins with file, line and column."""
+        return _sentence(self.place.full, self.message, self.hint)
 
 
 class ConfigErrors(AJPError):  # noqa: N818 - several of them
@@ -180,7 +196,7 @@ def _in_order(found: Iterable[_Found], files: Sequence[str]) -> list[_Found]:
     rank = {file: number for number, file in enumerate(files)}
     for item in items:
         rank.setdefault(item.file, len(rank))
-    return sorted(items, key=lambda item: (rank[item.file], item.line or 0))
+    return sorted(items, key=lambda item: (rank[item.file], item.line or 0, item.column or 0))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

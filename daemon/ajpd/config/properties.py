@@ -62,7 +62,7 @@ MAX_REFERENCE_DEPTH: Final = 20
 #: What C's isspace() calls space; str.strip() without argument would also eat U+00A0.
 _SPACE: Final = " \t\n\v\f\r"
 _VARIABLE: Final = re.compile(r"\$\(([^)]*)\)")
-_SEPARATORS: Final = re.compile(r"[ \t,]+")
+_ITEM: Final = re.compile(r"[^ \t,]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,9 @@ class Property:
     Attributes:
         key: as written.
         value: variables substituted; of a repeated key what `Repeats` makes of it.
-        place: line of the value that counts.
+        place: line of the value that counts, and column of the key.
+        column: of the value.
+        is_literal: the value stands there as it is, no variable was replaced.
         encoding: of the file, to turn text back into the bytes that were written.
         parts: of a repeated list key, every single occurrence; else empty.
     """
@@ -80,6 +82,8 @@ class Property:
     key: str
     value: str
     place: Place
+    column: int | None = None
+    is_literal: bool = True
     encoding: str = "utf-8"
     parts: tuple["Property", ...] = ()
 
@@ -87,12 +91,20 @@ class Property:
         # The value stays out: it may be a secret.
         return f"<Property {self.key} {self.place}>"
 
+    @property
+    def value_place(self) -> Place:
+        """Where the value begins."""
+        return self.place._replace(column=self.column)
+
     def tokens(self) -> Iterator[tuple[str, Place]]:
-        """Split a list value at blanks, tabs and commas, each item with its own line."""
+        """Split a list value at blanks, tabs and commas, each item with its own place."""
         for part in self.parts or (self,):
-            for token in _SEPARATORS.split(part.value):
-                if token:
-                    yield token, part.place
+            place = part.value_place
+            for match in _ITEM.finditer(part.value):
+                if part.is_literal and place.column is not None:
+                    yield match[0], place._replace(column=place.column + match.start())
+                else:
+                    yield match[0], place
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +200,20 @@ def parse_properties(
         pair = _split(line, place, findings)
         if pair is None:
             continue
-        key, value = pair
-        value = _substitute(value, found, environment, place=place, findings=findings)
-        new = Property(key=key, value=value, place=place, encoding=encoding)
+        key, written = pair
+        place = place._replace(column=line.index(key) + 1)
+        column = line.index(written, line.index("=") + 1) + 1
+        value = _substitute(
+            written, found, environment, place=place._replace(column=column), findings=findings
+        )
+        new = Property(
+            key=key,
+            value=value,
+            place=place,
+            column=column,
+            is_literal=value == written,
+            encoding=encoding,
+        )
         old = found.get(key)
         found[key] = new if old is None else _repeat(old, new, repeats, findings)
     return list(found.values())
@@ -266,7 +289,7 @@ def _repeat(old: Property, new: Property, repeats: Repeats, findings: Findings) 
     joint = repeats.joint(new.key)
     if joint == ",":
         parts = (*(old.parts or (old,)), new)
-        return replace(new, value=f"{old.value},{new.value}", place=old.place, parts=parts)
+        return replace(old, value=f"{old.value},{new.value}", parts=parts)
     before = f"{new.key!r} was already given on line {old.place.line}"
     if joint is None:
         findings.warn(new.place, f"{before}; the last one counts", directive=new.key)

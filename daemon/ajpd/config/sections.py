@@ -67,12 +67,14 @@ class Entry:
         name: of the directive.
         value: text from a properties file, or TOML's value.
         place: where it was written.
+        column: of the value.
         origin: the property it comes from; None for TOML.
     """
 
     name: str
     value: object = field(repr=False)
     place: Place
+    column: int | None = None
     origin: Property | None = None
 
     def read(self, directive: Directive) -> Reading:
@@ -89,7 +91,12 @@ class Entry:
             value = read_toml(lookup(Scope.COMMON, "mount"), self.value).value
         except BadValue:
             return []
-        return [(str(item), self.place) for item in cast(tuple[str, ...], value)]
+        return [(str(item), self.value_place) for item in cast(tuple[str, ...], value)]
+
+    @property
+    def value_place(self) -> Place:
+        """Where the value begins."""
+        return self.place._replace(column=self.column)
 
     @property
     def encoding(self) -> str:
@@ -142,12 +149,12 @@ def check_type(section: Section, findings: Findings) -> None:
         return
     if entry.value in _BYGONE:
         what = f"type {entry.value} of worker {section.name!r}: {_BYGONE[str(entry.value)]}"
-        findings.error(entry.place, what, directive="type")
+        findings.error(entry.value_place, what, directive="type")
         return
     try:
         entry.read(lookup(Scope.COMMON, "type"))
     except BadValue as exc:
-        findings.error(entry.place, f"type: {exc}", directive="type", hint=exc.hint)
+        findings.error(entry.value_place, f"type: {exc}", directive="type", hint=exc.hint)
 
 
 def sections_from_properties(properties: list[Property], findings: Findings) -> dict[str, Section]:
@@ -165,7 +172,13 @@ def sections_from_properties(properties: list[Property], findings: Findings) -> 
             _check_global(attribute, item, findings)
             continue
         section = sections.setdefault(name, Section(name=name, place=item.place))
-        entry = Entry(name=attribute, value=item.value, place=item.place, origin=item)
+        entry = Entry(
+            name=attribute,
+            value=item.value,
+            place=item.place,
+            column=item.column,
+            origin=item,
+        )
         section.entries[attribute] = entry
     return sections
 
@@ -208,10 +221,12 @@ def maintain_ms(properties: list[Property], findings: Findings) -> int:
             try:
                 reading = read_text(directive, item.value, is_lenient=True)
             except BadValue as exc:
-                findings.error(item.place, f"{item.key}: {exc}", directive=item.key, hint=exc.hint)
+                findings.error(
+                    item.value_place, f"{item.key}: {exc}", directive=item.key, hint=exc.hint
+                )
                 continue
             if reading.remark:
-                findings.warn(item.place, f"{item.key}: {reading.remark}", directive=item.key)
+                findings.warn(item.value_place, f"{item.key}: {reading.remark}", directive=item.key)
             return cast(int, reading.value)
     return cast(int, default_of(directive))
 
@@ -296,7 +311,7 @@ class SectionValues:
             return
         if reading.remark:
             message = f"{entry.name}: {reading.remark}"
-            self._findings.warn(entry.place, message, directive=entry.name)
+            self._findings.warn(entry.value_place, message, directive=entry.name)
         self._values[directive.name] = reading.value
         self._entries[directive.name] = entry
 
@@ -372,10 +387,10 @@ class SectionValues:
         else:
             entry = self._entry(name)
             message = f"{entry.name}: {text}; {meaning}"
-            self._findings.warn(entry.place, message, directive=entry.name)
+            self._findings.warn(entry.value_place, message, directive=entry.name)
 
     def error(self, name: str, text: str, *, hint: str = "") -> None:
         """Report that the value of a directive that is written cannot be."""
         entry = self._entry(name)
         message = f"{entry.name}: {text}"
-        self._findings.error(entry.place, message, directive=entry.name, hint=hint)
+        self._findings.error(entry.value_place, message, directive=entry.name, hint=hint)

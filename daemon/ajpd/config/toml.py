@@ -35,11 +35,12 @@ _SECTIONS: Final = {
 
 
 class KeyLocator:
-    """Finds the line on which a key of a TOML text is written."""
+    """Finds where a key of a TOML text is written, and its value."""
 
     def __init__(self, text: str, file: str) -> None:
         self._file = file
-        self._lines: dict[tuple[str, ...], int] = {}
+        self._places: dict[tuple[str, ...], Place] = {}
+        self._values: dict[tuple[str, ...], int] = {}
         section: tuple[str, ...] = ()
         quotes = ""
         for number, line in enumerate(text.split("\n"), start=1):
@@ -49,23 +50,34 @@ class KeyLocator:
             header = _HEADER.match(line)
             if header is not None:
                 section = _path(header[1])
-                self._note(section, number)
+                self._note(section, number, header.start(1))
                 continue
             assignment = _ASSIGNMENT.match(line)
             if assignment is not None:
-                self._note((*section, *_path(assignment[1])), number)
+                path = (*section, *_path(assignment[1]))
+                self._note(path, number, assignment.start(1))
+                self._values.setdefault(path, assignment.start(2) + 1)
                 quotes = _open_quotes(assignment[2])
 
-    def _note(self, path: tuple[str, ...], number: int) -> None:
+    def _note(self, path: tuple[str, ...], number: int, index: int) -> None:
         for length in range(1, len(path) + 1):
-            self._lines.setdefault(path[:length], number)
+            place = Place(self._file, number, index + 1)
+            self._places.setdefault(path[:length], place)
 
     def place(self, *path: str) -> Place:
-        """The line of a key, or of the nearest table around it, or the file as a whole."""
+        """Where a key is, or the nearest table around it, or the file as a whole."""
         for length in range(len(path), 0, -1):
-            if path[:length] in self._lines:
-                return Place(self._file, self._lines[path[:length]])
+            if path[:length] in self._places:
+                return self._places[path[:length]]
         return Place(self._file)
+
+    def column(self, *path: str) -> int | None:
+        """Where the value of that key begins in its line; that of the key when it is not known."""
+        return self._values.get(path, self.place(*path).column)
+
+    def value_place(self, *path: str) -> Place:
+        """Where the value of a key begins."""
+        return self.place(*path)._replace(column=self.column(*path))
 
 
 def _path(text: str) -> tuple[str, ...]:
@@ -240,7 +252,7 @@ class _Reader:
             what = f"{name!r} in {scope} is not supported by this version"
             self._findings.error(place, what, directive=name)
         else:
-            return self._value(directive, value, place)
+            return self._value(directive, value, self._locator.value_place(*path))
         return None
 
     def _value(self, directive: Directive, value: object, place: Place) -> Written | None:
@@ -306,7 +318,8 @@ class _Reader:
                 place, "'reference' works in workers.properties only", directive=key
             )
             return
-        section.entries[key] = Entry(name=key, value=value, place=place)
+        column = self._locator.column("worker", section.name, key)
+        section.entries[key] = Entry(name=key, value=value, place=place, column=column)
 
     def _mounts(self, content: dict[str, object], path: tuple[str, ...]) -> list[Mount]:
         rules: list[Mount] = []
@@ -314,7 +327,12 @@ class _Reader:
             place = self._locator.place(*path, pattern)
             if isinstance(target, str):
                 rules += parse_rule(
-                    pattern, target, self._findings, place=place, source=MountSource.MOUNT
+                    pattern,
+                    target,
+                    self._findings,
+                    place=place,
+                    source=MountSource.MOUNT,
+                    column=self._locator.column(*path, pattern),
                 )
             else:
                 what = f"the rule {pattern!r} must name a worker"

@@ -38,6 +38,7 @@ def read_uri_map(
             item.value,
             findings,
             place=item.place,
+            column=item.column,
             source=MountSource.FILE,
             encoding=item.encoding,
         )
@@ -69,9 +70,19 @@ def parse_rule(
     *,
     place: Place,
     source: MountSource,
+    column: int | None = None,
     encoding: str = "utf-8",
 ) -> list[Mount]:
     """Read one rule: `[-][!]/pattern[|suffix]` and `worker[;extension=value]...`.
+
+    Args:
+        key: its left side.
+        value: its right side.
+        findings: collects errors and warnings.
+        place: of the left side.
+        source: kind of place it is in.
+        column: of the right side.
+        encoding: of the file.
 
     Returns:
         one rule, two when `|` was used, none when there was an error.
@@ -80,18 +91,18 @@ def parse_rule(
     head = _parse_head(key, findings, place, is_lenient=is_lenient)
     worker, *extensions = value.split(";")
     worker = worker.strip()
-    options = parse_extensions(extensions, findings, place, is_lenient=is_lenient)
+    value_place = place._replace(column=column)
+    options = parse_extensions(extensions, findings, value_place, is_lenient=is_lenient)
     if head is None:
         return []
     if head.is_exclusion and options != _NO_OPTIONS:
         findings.warn(place, f"the exclusion {key!r} has no use for extensions", directive=key)
     if not worker:
-        findings.error(place, f"the rule {key!r} names no worker", directive=key)
+        findings.error(value_place, f"the rule {key!r} names no worker", directive=key)
         return []
     if worker == "*" and not head.is_exclusion:
-        findings.error(
-            place, f"'*' as worker belongs into exclusions only, not into {key!r}", directive=key
-        )
+        what = f"'*' as worker belongs into exclusions only, not into {key!r}"
+        findings.error(value_place, what, directive=key)
         return []
     first, bar, suffix = head.pattern.partition("|")
     rules = []

@@ -23,11 +23,23 @@ def test_error_says_place_message_and_hint() -> None:
 
 @pytest.mark.parametrize(
     ("line", "column", "text"),
-    [(None, None, "f: m"), (7, None, "f:7: m"), (7, 2, "f:7:2: m")],
+    [(None, None, "f: m"), (7, None, "f:7: m"), (7, 2, "f:7: m")],
 )
 def test_place_is_as_exact_as_known(line: int | None, column: int | None, text: str) -> None:
     assert str(ConfigError("m", file="f", line=line, column=column)) == text
     assert str(ConfigWarning(message="m", file="f", line=line, column=column)) == text
+
+
+def test_the_column_is_for_those_who_ask() -> None:
+    for made in (
+        ConfigError("m", file="f", line=7, column=2, hint="h"),
+        ConfigWarning(message="m", file="f", line=7, column=2, hint="h"),
+    ):
+        assert made.located == "f:7:2: m (did you mean 'h'?)"
+        assert str(made.place) == "f:7"
+        assert made.place.full == "f:7:2"
+    assert ConfigError("m", file="f", line=7).located == "f:7: m"
+    assert ConfigError("m", file="f").located == "f: m"
 
 
 def test_place_of_both() -> None:

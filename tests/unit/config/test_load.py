@@ -217,7 +217,7 @@ def test_files_that_are_missing_are_all_that_is_told(tmp_path: Path) -> None:
 
 def test_a_toml_that_is_none(tmp_path: Path) -> None:
     assert errors_of(tmp_path, "[server\n") == [
-        "ajpd.toml:1:8: not TOML: Expected ']' at the end of a table declaration"
+        "ajpd.toml:1: not TOML: Expected ']' at the end of a table declaration"
     ]
 
 

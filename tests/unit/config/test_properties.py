@@ -56,7 +56,23 @@ def test_a_long_line_is_one_line() -> None:
 
 def test_places_are_lines() -> None:
     items = parse_properties("\n# c\na=1\n\nb=2", "f", Findings(), env={})
-    assert [item.place for item in items] == [Place("f", 3), Place("f", 5)]
+    assert [item.place for item in items] == [Place("f", 3, 1), Place("f", 5, 1)]
+
+
+def test_places_have_columns() -> None:
+    (item,) = parse_properties(" \tworker.a = a = b ", "f", Findings(), env={})
+    assert (item.key, item.value) == ("worker.a", "a = b")
+    assert item.place == Place("f", 1, 3)
+    assert item.value_place == Place("f", 1, 14)
+    text = "a=bc\nworker.list = x,\ty\nworker.list=$(a) z"
+    (_, listed) = parse_properties(text, "f", Findings(), env={})
+    assert [place for _, place in listed.tokens()] == [
+        Place("f", 2, 15),
+        Place("f", 2, 18),
+        # Where a variable was replaced, the value as a whole is meant.
+        Place("f", 3, 13),
+        Place("f", 3, 13),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,10 +140,10 @@ def test_repeated_lists_are_joined_and_keep_their_lines() -> None:
     assert item.value == "a, b,c\td"
     assert not findings.warnings
     assert list(item.tokens()) == [
-        ("a", Place("f", 1)),
-        ("b", Place("f", 1)),
-        ("c", Place("f", 3)),
-        ("d", Place("f", 3)),
+        ("a", Place("f", 1, 13)),
+        ("b", Place("f", 1, 16)),
+        ("c", Place("f", 3, 13)),
+        ("d", Place("f", 3, 15)),
     ]
 
 
@@ -172,7 +188,7 @@ def test_files(tmp_path: Path, raw: bytes, value: str, encoding: str) -> None:
     findings = Findings()
     (item,) = read_properties(path, findings, env={})
     assert (item.key, item.value, item.encoding) == ("a", value, encoding)
-    assert item.place == Place(str(path), raw.count(b"\n") or 1)
+    assert item.place == Place(str(path), raw.count(b"\n") or 1, 1)
     assert not findings.warnings
 
 
@@ -262,7 +278,7 @@ def test_a_reference_gives_what_is_missing() -> None:
     assert not errors
     assert table["worker.a.port"].value == "1"
     assert table["worker.a.host"].value == "h"
-    assert table["worker.a.host"].place == Place("f", 5)
+    assert table["worker.a.host"].place == Place("f", 5, 1)
     assert table["worker.a.mount"].value == "/x"
 
 

@@ -53,9 +53,9 @@ def test_listed_workers() -> None:
         return listed_workers(parse_properties(text, "f", Findings(), env={}))
 
     assert listed("x=1\nworker.list=a b\nworker.list=c") == [
-        ("a", Place("f", 2)),
-        ("b", Place("f", 2)),
-        ("c", Place("f", 3)),
+        ("a", Place("f", 2, 13)),
+        ("b", Place("f", 2, 15)),
+        ("c", Place("f", 3, 13)),
     ]
     assert listed("x=1") == []
 

@@ -73,7 +73,17 @@ def read(tmp_path: Path, text: str | bytes) -> tuple[TomlFile | None, list[str],
     ],
 )
 def test_lines_of_keys(path: tuple[str, ...], line: int | None) -> None:
-    assert KeyLocator(SAMPLE, "f").place(*path) == Place("f", line)
+    assert KeyLocator(SAMPLE, "f").place(*path)[:2] == Place("f", line)[:2]
+
+
+def test_columns() -> None:
+    locator = KeyLocator("[ log ]\n level  =  'info'\n[worker.'a'.b]\nx.y=1\n", "f")
+    assert locator.place("log") == Place("f", 1, 3)
+    assert locator.place("log", "level") == Place("f", 2, 2)
+    assert locator.value_place("log", "level") == Place("f", 2, 12)
+    assert locator.value_place("worker", "a", "b", "x", "y") == Place("f", 4, 5)
+    assert locator.value_place("worker", "a") == Place("f", 3, 2)
+    assert locator.value_place("none") == Place("f")
 
 
 def test_everything(tmp_path: Path) -> None:
@@ -90,17 +100,17 @@ def test_everything(tmp_path: Path) -> None:
     assert not warnings
     file = str(document.path)
     assert document.values == {
-        (Scope.SERVER, "listen"): Written(("a:1", "b:2"), Place(file, 2)),
-        (Scope.SERVER, "header_timeout"): Written(500, Place(file, 3)),
-        (Scope.SERVER, "keepalive_timeout"): Written(5000, Place(file, 4)),
-        (Scope.SERVER, "max_body_bytes"): Written(10 * 1024 * 1024, Place(file, 5)),
-        (Scope.WORKERS, "file"): Written("w", Place(file, 7)),
-        (Scope.MAP, "file"): Written("m", Place(file, 9)),
-        (Scope.LOG, "level"): Written("debug", Place(file, 11)),
+        (Scope.SERVER, "listen"): Written(("a:1", "b:2"), Place(file, 2, 10)),
+        (Scope.SERVER, "header_timeout"): Written(500, Place(file, 3, 18)),
+        (Scope.SERVER, "keepalive_timeout"): Written(5000, Place(file, 4, 21)),
+        (Scope.SERVER, "max_body_bytes"): Written(10 * 1024 * 1024, Place(file, 5, 18)),
+        (Scope.WORKERS, "file"): Written("w", Place(file, 7, 8)),
+        (Scope.MAP, "file"): Written("m", Place(file, 9, 8)),
+        (Scope.LOG, "level"): Written("debug", Place(file, 11, 9)),
     }
     assert list(document.sections) == ["a"]
     section = document.sections["a"]
-    assert section.place == Place(file, 12)
+    assert section.place == Place(file, 12, 2)
     assert {name: entry.place.line for name, entry in section.entries.items()} == {
         "host": 13,
         "port": 14,
@@ -131,9 +141,9 @@ def test_line_ends_and_byte_order_mark(tmp_path: Path) -> None:
     ("text", "error"),
     [
         ("[server]\nlisten = [", "ajpd.toml:2: not TOML: Invalid value (at end of document)"),
-        ("[server]\nlisten = \n", "ajpd.toml:2:10: not TOML: Invalid value"),
-        ("[log]\nlevel = 'info'; file = 'x'\n", "ajpd.toml:2:15: not TOML: Expected newline"),
-        ("[log]\n[log]\n", "ajpd.toml:2:5: not TOML: Cannot declare"),
+        ("[server]\nlisten = \n", "ajpd.toml:2: not TOML: Invalid value"),
+        ("[log]\nlevel = 'info'; file = 'x'\n", "ajpd.toml:2: not TOML: Expected newline"),
+        ("[log]\n[log]\n", "ajpd.toml:2: not TOML: Cannot declare"),
         ("[server]\nlisten = " + "9" * 5000, "ajpd.toml:2: not TOML: Exceeds the limit"),
         ("[server]\nlisten = " + "[" * 5000, "ajpd.toml:2: not TOML: maximum recursion depth"),
         (b"[log]\nfile = '\xe4'\n", "ajpd.toml:2: the file is not UTF-8, which TOML must be"),
