@@ -111,7 +111,7 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "check",
         help="read the configuration and say what is wrong with it",
         description="Read the configuration and print every error and warning, one a line, with "
-        "file and line. Exit code 0: it can be run, 1: it cannot.",
+        "file, line and column. Exit code 0: it can be run, 1: it cannot.",
     )
     _add_sources(check)
     check.set_defaults(run=_check)

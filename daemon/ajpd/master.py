@@ -280,13 +280,13 @@ class Master:
         self._warnings = ()
         try:
             config = self._load()
-            self._warnings = [str(warning) for warning in config.warnings]
+            self._warnings = [warning.located for warning in config.warnings]
             for warning in self._warnings:
                 logger.warning("reload: %s", warning)
             self._begin(config)
         except ConfigErrors as broken:
-            warnings = [str(warning) for warning in broken.warnings]
-            self._complain(Refused(*map(str, broken.errors), warnings=warnings))
+            warnings = [warning.located for warning in broken.warnings]
+            self._complain(Refused(*(error.located for error in broken.errors), warnings=warnings))
         except Refused as refused:
             self._complain(Refused(*refused.lines, warnings=self._warnings))
         except Exception as exc:

@@ -138,6 +138,7 @@ CONFIG = [
     "tls",
     "parts",
     "checks",
+    "conflicts",
     "load",
     "__init__",
 ]

@@ -169,7 +169,7 @@ def test_a_user_that_is_not_there(tmp_path: Path) -> None:
     path.write_text('[server]\nuser = "no one"\n[worker.app]\n[mount]\n"/*" = "app"\n')
     done = ajpd("check", "-c", path)
     assert done.returncode == 1
-    assert f"error: {path}:2: user: there is no user 'no one' on this machine" in done.stderr
+    assert f"error: {path}:2:8: user: there is no user 'no one' on this machine" in done.stderr
 
 
 def test_a_port_in_use(files: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 Inside, imports go down this list only: errors, values, properties, rows, directives, secret,
 addresses, model, changes, attributes, certificates, sections, workers, status_worker,
-balancers, extensions, urimap, hosts, toml, server, tls, parts, checks, load.
+balancers, extensions, urimap, hosts, toml, server, tls, parts, checks,
+conflicts, load.
 """
 
 from .errors import ConfigError, ConfigErrors, ConfigWarning, Place

@@ -5,6 +5,7 @@ TLS does not pay for it.
 """
 
 import datetime
+import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +14,22 @@ from typing import TYPE_CHECKING, Final, Literal
 from .model import KeyPair, TlsConfig
 
 if TYPE_CHECKING:
+    import cryptography.hazmat.primitives.asymmetric.types
     import cryptography.x509
 
 __all__ = [
     "BadCertificate",
     "Certificate",
+    "check_ciphers",
     "expiry",
     "new_context",
     "read_authorities",
+    "read_key",
     "read_pair",
 ]
 
+#: The first private key of a file that may hold certificates and parameters before it.
+_KEY_BLOCK: Final = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*", re.DOTALL)
 #: Days before its end at which a certificate is worth a warning.
 SOON_DAYS: Final = 14
 
@@ -106,6 +112,25 @@ def expiry(certificate: Certificate, now: datetime.datetime) -> str:
     return ""
 
 
+def check_ciphers(config: TlsConfig) -> None:
+    """Make sure that OpenSSL knows the ciphers.
+
+    Raises:
+        BadCertificate: it knows none of them.
+    """
+    _set_ciphers(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), config)
+
+
+def _set_ciphers(context: ssl.SSLContext, config: TlsConfig) -> None:
+    if config.ciphers:
+        try:
+            context.set_ciphers(config.ciphers)
+        except (ssl.SSLError, ValueError) as exc:  # ValueError: a NUL in it
+            raise BadCertificate(
+                "ciphers", f"OpenSSL knows no cipher of {config.ciphers!r}"
+            ) from exc
+
+
 def new_context(
     config: TlsConfig, pair: KeyPair, kind: type[ssl.SSLContext] = ssl.SSLContext
 ) -> ssl.SSLContext:
@@ -126,13 +151,7 @@ def new_context(
     # A client that may renegotiate makes the server compute as often as it likes.
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    if config.ciphers:
-        try:
-            context.set_ciphers(config.ciphers)
-        except ssl.SSLError as exc:
-            raise BadCertificate(
-                "ciphers", f"OpenSSL knows no cipher of {config.ciphers!r}"
-            ) from exc
+    _set_ciphers(context, config)
     _load_pair(context, pair)
     if config.client_verify != "none":
         _load_authorities(context, config)
@@ -175,8 +194,8 @@ def _words(exc: ssl.SSLError) -> str:
     return (exc.reason or str(exc)).replace("_", " ").lower()
 
 
-def _unreadable(exc: OSError) -> str:
-    return f"cannot read the file: {exc.strerror or exc}"
+def _unreadable(exc: OSError | ValueError) -> str:
+    return f"cannot read the file: {getattr(exc, 'strerror', None) or exc}"
 
 
 def _mismatch(pair: KeyPair) -> str:
@@ -187,7 +206,7 @@ def _read(key: Key, file: str) -> bytes:
     try:
         with open(file, "rb") as opened:
             return opened.read()
-    except OSError as exc:
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
         raise BadCertificate(key, f"{file}: {_unreadable(exc)}") from exc
 
 
@@ -207,34 +226,40 @@ def _certificates(key: Key, file: str) -> Sequence["cryptography.x509.Certificat
         raise BadCertificate(key, f"{file}: a certificate in it is broken: {exc}") from exc
 
 
-def _check_key(pair: KeyPair, certificate: "cryptography.x509.Certificate") -> None:
+def read_key(
+    pair: KeyPair,
+) -> "cryptography.hazmat.primitives.asymmetric.types.PrivateKeyTypes":
+    """Read the key of a pair.
+
+    Raises:
+        BadCertificate: there is none that can be used.
+    """
     import cryptography.exceptions
     import cryptography.hazmat.primitives.serialization as serialization
 
-    content = _read("key", pair.key)
-    if b"PRIVATE KEY-----" not in content:
+    block = _KEY_BLOCK.search(_read("key", pair.key))
+    if block is None:
         raise BadCertificate("key", f"{pair.key}: there is no private key in it (PEM is expected)")
     try:
-        key = serialization.load_pem_private_key(_key_block(content), password=None)
+        return serialization.load_pem_private_key(block[0], password=None)
     except TypeError as exc:
         raise BadCertificate(
             "key", f"{pair.key}: the key has a passphrase, and nobody is there to type it"
         ) from exc
     except (ValueError, cryptography.exceptions.UnsupportedAlgorithm) as exc:
         raise BadCertificate("key", f"{pair.key}: the key is broken: {exc}") from exc
+
+
+def _check_key(pair: KeyPair, certificate: "cryptography.x509.Certificate") -> None:
+    import cryptography.hazmat.primitives.serialization as serialization
+
     form = (
         serialization.Encoding.DER,
         serialization.PublicFormat.SubjectPublicKeyInfo,
     )
+    key = read_key(pair)
     if key.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
         raise BadCertificate("key", _mismatch(pair))
-
-
-def _key_block(content: bytes) -> bytes:
-    """The first private key of a file that may hold certificates and parameters before it."""
-    end = content.index(b"PRIVATE KEY-----")
-    start = content.rindex(b"-----BEGIN ", 0, end)
-    return content[start:]
 
 
 def _names(certificate: "cryptography.x509.Certificate") -> tuple[str, ...]:

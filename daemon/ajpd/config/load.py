@@ -4,7 +4,7 @@ This file reads and checks nothing itself; it calls those who do, in order.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
@@ -19,6 +19,7 @@ from .checks import (
     check_switched_off,
     mount_rules,
 )
+from .conflicts import check_conflicts
 from .errors import ConfigErrors, Findings, Place
 from .extensions import settle
 from .hosts import rules_of
@@ -114,7 +115,7 @@ def load_files(
 
 
 def _addresses(
-    texts: Iterable[tuple[str, Place]],
+    texts: Collection[tuple[str, Place]],
     findings: Findings,
     *,
     at: Place,
@@ -130,7 +131,7 @@ def _addresses(
         if address in found and address.port != 0:
             findings.error(place, f"listen: {text!r} is there twice", directive="listen")
         found.append(address)
-    if not found and not may_be_none and not findings.errors:
+    if not found and not may_be_none and not texts:
         findings.error(at, "listen: there must be an address", directive="listen")
     return tuple(found)
 
@@ -164,6 +165,8 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
     server = build_server(document, parts.listen, findings)
     tls = _tls(document, server.listen, findings)
     attributes = _attributes(document, server, tls, findings)
+    listen = (*server.listen, *(() if tls is None else tls.listen))
+    check_conflicts(workers, balancers.values(), listen, findings)
     findings.raise_errors()
     return Config(
         server=server,

@@ -6,6 +6,7 @@ files is for `certificates.py`.
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -14,9 +15,11 @@ from ajpd.client_certificate import FIELDS, user_field_named
 from .certificates import (
     BadCertificate,
     Certificate,
+    check_ciphers,
     expiry,
     new_context,
     read_authorities,
+    read_key,
     read_pair,
 )
 from .directives import lookup
@@ -91,8 +94,7 @@ def build_tls(
     )
     _check_clients(config, keys, findings)
     _check_ciphers(config, keys, findings)
-    if len(findings.errors) == before:
-        _try_files(config, keys, findings)
+    _try_files(config, keys, findings)
     return config if len(findings.errors) == before else None
 
 
@@ -104,19 +106,19 @@ def _pairs(keys: _Keys, findings: Findings, base: Path) -> tuple[KeyPair, ...]:
             "certificate: TLS needs one, as the path of a PEM file",
             directive="certificate",
         )
-    elif key_files and len(key_files) != len(certificates):
+        return ()
+    if key_files and len(key_files) != len(certificates):
         findings.error(
             keys.place("key"),
             f"key: there are {len(key_files)} for {len(certificates)} certificates; each "
             "certificate has one, in the same order",
             directive="key",
         )
-    else:
-        return tuple(
-            KeyPair(str(base / certificate), str(base / key))
-            for certificate, key in zip(certificates, key_files or certificates, strict=True)
-        )
-    return ()
+        # Those that are there are read all the same.
+    return tuple(
+        KeyPair(str(base / certificate), str(base / key))
+        for certificate, key in zip(certificates, key_files or certificates, strict=False)
+    )
 
 
 def _user_field(keys: _Keys, findings: Findings) -> bytes:
@@ -172,24 +174,43 @@ def _check_ciphers(config: TlsConfig, keys: _Keys, findings: Findings) -> None:
 
 
 def _try_files(config: TlsConfig, keys: _Keys, findings: Findings) -> None:
-    """Read every file, and make of them what handshakes will use."""
+    """Read every file, and make of them what handshakes will use; no error hides another."""
     now = datetime.datetime.now(datetime.UTC)
     taken: dict[str, str] = {}
+    try:
+        check_ciphers(config)
+    except BadCertificate as exc:
+        _refuse(exc, keys, findings)
+        config = replace(config, ciphers="")
     try:
         for authority in read_authorities(config.client_ca) if config.client_ca else ():
             _remark(authority, "client_ca", keys, findings, now=now)
     except BadCertificate as exc:
         _refuse(exc, keys, findings)
-        return
+        config = replace(config, client_ca="")
+    if not config.client_ca:
+        config = replace(config, client_verify="none")
     for pair in config.pairs:
         try:
             certificate = read_pair(pair)
             new_context(config, pair)
         except BadCertificate as exc:
             _refuse(exc, keys, findings)
+            if exc.key == "certificate":
+                _try_key(pair, keys, findings)
             continue
         _remark(certificate, "certificate", keys, findings, now=now)
         _check_names(certificate, taken, keys, findings)
+
+
+def _try_key(pair: KeyPair, keys: _Keys, findings: Findings) -> None:
+    """The key of a certificate that is no good; a file that is to hold both was refused already."""
+    if pair.key == pair.certificate:
+        return
+    try:
+        read_key(pair)
+    except BadCertificate as exc:
+        _refuse(exc, keys, findings)
 
 
 def _refuse(exc: BadCertificate, keys: _Keys, findings: Findings) -> None:

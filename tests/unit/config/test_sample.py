@@ -28,7 +28,7 @@ def test_the_balancer_in_it_has_the_defaults(tmp_path: Path) -> None:
     )
     text = text.replace('"/*" = "tomcat"', '"/*" = "tomcat"\n"/lb/*" = "lb"')
     config = load(tmp_path, text)
-    assert config.warnings == ()
+    assert [warning.directive for warning in config.warnings] == ["secret"]
     node1, node2 = (config.workers[name] for name in ("node1", "node2"))
     assert (node1.secret, node2.secret) == (b"geheim", b"geheim")
     assert config.workers["tomcat"].secret is None

@@ -165,6 +165,24 @@ def test_every_broken_pair_is_told(folder: Path) -> None:
     ]
 
 
+def test_no_error_hides_another(folder: Path) -> None:
+    (folder / "both.pem").write_bytes(b"nothing")
+    text = LISTEN + (
+        "certificate = ['none.pem', 'both.pem', 'www.pem']\nkey = ['none.key', 'both.pem']\n"
+        "client_ca = 'both.pem'\nclient_verify = 'require'\nciphers = 'NONE'\n"
+        "remote_user = 'no'\n"
+    )
+    assert [error.partition(" ")[2].split(": ")[0:2] for error in errors(folder, text)] == [
+        ["certificate", "none.pem"],
+        ["certificate", "both.pem"],
+        ["key", "there are 2 for 3 certificates; each certificate has one, in the same order"],
+        ["key", "none.key"],
+        ["client_ca", "both.pem"],
+        ["ciphers", "OpenSSL knows no cipher of 'NONE'"],
+        ["remote_user", "'no' is no field of a certificate"],
+    ]
+
+
 def test_a_file_that_may_not_be_read(folder: Path) -> None:
     # root reads everything; a folder can be read by nobody
     (folder / "www.key").unlink()
