@@ -28,6 +28,7 @@ cdef class Attempt(Timed):
     cpdef on_end(self)
     cpdef on_failed(self, object reason, object progress, object error)
     cpdef on_read_done(self)
+    cpdef bint may_leave(self, object progress) except -1
     cdef Endpoint _attached(self)
 
 

@@ -98,6 +98,10 @@ cdef class Attempt(Timed):
     cpdef on_read_done(self):
         """All that one read brought has been handed over."""
 
+    cpdef bint may_leave(self, object progress) except -1:
+        """Whether somebody else could have the request, having come so far: see `Worker.rescue`."""
+        return False
+
     def begin(self, bytes packet, left, bint with_body=False):
         """Send the request over the attached endpoint.
 

@@ -188,6 +188,11 @@ cdef class Pool:
         return late
 
     @property
+    def waiters(self):
+        """Everybody in the queue, in order."""
+        return [waiter for _, waiter in self._waiting]
+
+    @property
     def next_deadline(self):
         """Deadline of the first waiter; None when nobody waits."""
         return self._waiting[0][0] if self._waiting else None

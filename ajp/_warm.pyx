@@ -5,9 +5,14 @@ come between a request and an endpoint is in `worker.py`.
 """
 
 from ajp._endpoint cimport Attempt, Endpoint
+from ajp._line cimport EP_PINGING
 from ajp._pool cimport Pool
 
+from ajp.errors import Progress
+
 __all__ = ["Warm"]
+
+cdef object NOTHING_SENT = Progress.NOTHING_SENT
 
 
 cdef class Warm:
@@ -52,6 +57,32 @@ cdef class Warm:
                 self._watch_idle(endpoint)
         else:
             self._release(endpoint)
+
+    def awaits_container(self):
+        """Whether the next word over any endpoint is the container's, and we would hear it."""
+        cdef Endpoint endpoint
+        for endpoint in self._pool.busy_endpoints:
+            if endpoint.state == EP_PINGING:
+                return True
+            if endpoint._attempt is not None and not (endpoint.owed or endpoint._reading_paused):
+                return True
+        return False
+
+    def _move_off(self, reason, error):
+        """Fail attempts that somebody else could have; how many. The queue goes first."""
+        cdef Attempt attempt
+        cdef Endpoint endpoint
+        cdef Py_ssize_t moved = 0
+        for attempt in self._pool.waiters:
+            if attempt.may_leave(NOTHING_SENT) and self._pool.give_up(attempt):
+                moved += 1
+                attempt.on_failed(reason, NOTHING_SENT, error)
+        for endpoint in self._pool.busy_endpoints:
+            attempt = endpoint._attempt
+            if attempt is not None and attempt.may_leave(endpoint._progress()):
+                moved += 1
+                endpoint._fail(reason, error)
+        return moved
 
     def _acquire(self, attempt):
         raise NotImplementedError

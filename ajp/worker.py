@@ -267,6 +267,35 @@ class Worker(Warm):
         """Take an attempt that still waits out of the queue; whether it waited."""
         return self._pool.give_up(attempt)
 
+    def rescue(self, error: EndpointError) -> int:
+        """Have attempts leave a container that stands still, if they may and can go elsewhere.
+
+        Each decides for itself (`Attempt.may_leave`). Its connection is closed, so that an answer
+        that comes later reaches nobody; the others keep waiting.
+
+        Args:
+            error: why; its reason is what the attempts are told.
+
+        Returns:
+            how many left.
+        """
+        moved: int = self._move_off(error.reason, error)
+        if moved and self._slot is not None and self._column is not None:
+            self._column.counted(self._slot, "rescued", moved)
+        return moved
+
+    def excuse(self) -> None:
+        """Take the container's silence on us, where all requests of all processes wait for us.
+
+        Its threads may all be busy with clients that read or send slowly, and it has nothing to
+        say to anybody then. In the table it looks as if it had said something.
+        """
+        busy = self._pool.busy
+        if not busy or self._slot is None or self._column is None or self.awaits_container():
+            return
+        if self._slot.in_flight <= busy:
+            self._column.counted(self._slot, "reads")
+
     async def ping(self, seconds: float) -> float:
         """Ask the container over one of the endpoints whether it is there.
 

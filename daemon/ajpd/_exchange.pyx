@@ -25,7 +25,7 @@ from ajpd.http._response cimport BY_CLOSE
 
 from ajp.errors import REASON_STATUS, LocalProtocolError, Progress, ProtocolError, Reason
 from ajp.lb.member import Outcome
-from ajp.retry import Step, leaves_hard, next_step, outcome_of
+from ajp.retry import Step, leaves_hard, may_move_on, next_step, outcome_of
 from ajpd.http.pages import wants_json
 from ajpd.http.uri import BadURI, normalise
 from ajpd.refusal import refusal_of
@@ -339,6 +339,18 @@ cdef class Exchange(Attempt):
         else:
             self._try()
         return True
+
+    cpdef bint may_leave(self, object progress) except -1:
+        """Whether another member may have the request, and can."""
+        if self.placement is None or self.placement.choice is None or self.answered:
+            return False
+        return may_move_on(
+            Reason.FROZEN,
+            progress,
+            method=self.method,
+            is_replayable=self.upload is None or self.upload.given is not None,
+            recovery_options=self.target.recovery_options,
+        ) and self.placement.has_other(monotonic())
 
     cdef int _rest(self, double seconds) except -1:
         self.resting = True

@@ -46,6 +46,8 @@ cdef class Placement:
     cdef Target _elect_next(self, double now)
     cdef Target _take(self, object choice, double now)
     cdef int _note_session(self, object choice, double now) except -1
+    # Whether there is another member that could have the request now.
+    cdef bint has_other(self, double now) except -1
     # The account has ended the attempt; `counts` as it was told.
     cdef int end(self, object outcome, Account account, bint counts) except -1
 

@@ -242,6 +242,25 @@ cdef class Placement:
             )
         return 0
 
+    cdef bint has_other(self, double now) except -1:
+        cdef tuple routes = ()
+        activations = None
+        if self.extension is not None:
+            activations = self.extension.activations
+        if self.session is not None and (
+            self.extension is None or not self.extension.sticky_ignore
+        ):
+            routes = self.session.routes
+        balancer = self.group.balancer
+        return balancer.election.find(
+            routes,
+            (<uint64_t>1) << self.member,
+            now,
+            force=bool(routes) and balancer.settings.sticky_session_force,
+            peek=True,
+            activations=activations,
+        ) >= 0
+
     cdef int end(self, object outcome, Account account, bint counts) except -1:
         """Tell how the attempt ended; nothing when it was told already."""
         cdef Election election

@@ -31,6 +31,7 @@ from .http.proxy_protocol import ProxyHeader
 from .ledger import Ledger
 from .listeners import BACKLOG, remove_files
 from .live import LOOK_EVERY, Live
+from .prober import Prober
 from .remap import MapWatch
 from .targets import make_target, worker_settings
 from .tls import Contexts, client_tls
@@ -138,6 +139,7 @@ class Process:
             groups=self.groups,
             targets=targets,
         )
+        self._prober = Prober(config, self.ledger, self.workers, self.groups)
         # What was changed before this process was there.
         self._live.look()
         self._maps = MapWatch(config, self._loop, self._map)
@@ -174,6 +176,7 @@ class Process:
         """Accept connections."""
         self._upkeep()
         self._follow()
+        self._prober.start()
         self._maps.start()
         for sock in self._sockets:
             self._servers.append(await self._listen(sock))
@@ -275,6 +278,7 @@ class Process:
                 client.drain()
         if self.service.clients:
             await self._wait_for_clients(drained)
+        await self._prober.aclose()
         for worker in self.workers.values():
             await worker.aclose()
         self.timers.close()
@@ -304,6 +308,7 @@ class Process:
 
     def say_draining(self) -> None:
         """Note in the table that this process takes no new clients."""
+        self._prober.retire()
         if self.ledger.column is not None:
             self.ledger.column.set_state(ProcessState.DRAINING)
 

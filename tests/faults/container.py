@@ -348,6 +348,7 @@ class Container:
             self._server = await asyncio.start_unix_server(self._serve, str(self.path))
             return self
         sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.receive_buffer:
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 sock.setsockopt(socket.SOL_SOCKET, option, self.receive_buffer)

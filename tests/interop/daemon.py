@@ -73,9 +73,12 @@ class Daemon:
             "port": connector.port,
             "packet_size": connector.packet_size,
         }
-        secret: dict[str, Setting] = {"secret": connector.secret} if connector.secret else {}
+        # Connections are counted, and what it costs to have them.
+        usual: dict[str, Setting] = {"probe": "off"}
+        if connector.secret:
+            usual["secret"] = connector.secret
         write = _write_toml if style == "toml" else _write_properties
-        options = write(directory, facts, {**secret, **(settings or {})})
+        options = write(directory, facts, {**usual, **(settings or {})})
         places = [str(ROOT), str(ROOT / "daemon"), os.environ.get("PYTHONPATH", "")]
         self.process = ServerProcess(
             "ajpd",

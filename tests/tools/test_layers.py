@@ -100,6 +100,7 @@ AJPD: dict[str, float] = {
     "status.actions": 63.3,
     "opened": 64.2,
     "remap": 64,
+    "prober": 64.3,
     "process": 65,
     "child": 66,
     "generation": 66.1,
