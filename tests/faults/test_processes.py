@@ -125,7 +125,7 @@ async def test_no_request_is_lost_by_twenty_reloads(tmp_path: Path) -> None:
         assert clients.failures == []
         # Whoever drained is gone, and what is left is what the last configuration says.
         await until(lambda: len(daemon.children()) == 2)
-        assert daemon.count("ajpd.toml:4: processes: 'none' is not a number") == 4
+        assert daemon.count("ajpd.toml:4:13: processes: 'none' is not a number") == 4
         daemon.signal(signal.SIGTERM)
         assert await daemon.ends() == 0
 

@@ -281,3 +281,49 @@ def test_slips_of_the_pen(tmp_path: Path, text: str, errors: list[str]) -> None:
     with pytest.raises(ConfigErrors) as caught:
         load(tmp_path, text)
     assert [str(error).replace(f"{tmp_path}/", "") for error in caught.value.errors] == errors
+
+
+#: One oddity of a public file each, and what is said about it: (lines before which
+#: `worker.list=app` stands, the line, words of the warning).
+ODDITIES = [
+    ("; worker.app.port=8010\nworker.app.port=8009", 2, "only # begins a comment"),
+    ("ps=/\nworker.app.port=8009\nworker.port=1", 4, "is the directive of no worker"),
+    ("worker.app.port=80x9", 2, "'80x9' is taken as 80, as mod_jk does"),
+    (
+        "worker.app.port=8009\nworker.app.sticky_session=1",
+        3,
+        "belongs to type lb and has no effect",
+    ),
+    (
+        "worker.app.port=8009\nworker.app.recover_time=5",
+        3,
+        "has no effect on type ajp13, nor has it",
+    ),
+    ("worker.app.balance_workers=a", 2, "has members but no type, which makes it ajp13"),
+    ("worker.app.port=8009\nworker.other.port=8010", 3, "is not in worker.list and not used"),
+    ("worker.app.port=8009\nworker.app.port=8010", 3, "was already given on line 2; the last one"),
+    ("worker.app.cachesize=10", 2, "is the former name of 'connection_pool_size'"),
+    ("worker.app.recycle_timeout=10", 2, "is ignored, as it is by mod_jk"),
+    ("worker.app.class_path=/x\nworker.app.class_path=/y", 3, "is ignored, as it is by mod_jk"),
+    (
+        "worker.app.host=Adresse IP TOMCAT1",
+        2,
+        "mod_jk cannot resolve it and switches the worker off",
+    ),
+    ("worker.app.host=localhost(tomcat server)", 2, "mod_jk cannot resolve it"),
+    ("worker.app.host=$TOMCAT_IP", 2, "mod_jk cannot resolve it"),
+    ("worker.app.host=$(TOMCAT_IP)", 2, "the variable $(TOMCAT_IP) is set nowhere above"),
+    ("$ cat workers.properties\nworker.app.port=1", 2, "a line without '=' is ignored"),
+    ("worker.app.host=h#1\nworker.app.port=1", 2, "ends at '#', which begins a comment anywhere"),
+    ("worker.app.port=8009\nworker.app.lbfactor=2", 3, "only means something for a member"),
+    ("worker.app.port=8009\nworker.app.host=", 3, "has no value and is ignored"),
+    ("Worker.app.port=8009\nworker.app.port=1", 2, "does not begin with 'worker.'"),
+]
+
+
+@pytest.mark.parametrize(("lines", "line", "words"), ODDITIES)
+def test_oddities(tmp_path: Path, lines: str, line: int, words: str) -> None:
+    config = load(tmp_path, f"worker.list=app\n{lines}\n", "/*=app\n")
+    found = [warning for warning in config.warnings if words in warning.message]
+    assert [(Path(warning.file).name, warning.line) for warning in found] == [("w", line)]
+    assert list(config.workers) == ["app"]
