@@ -12,9 +12,11 @@ from ajp import __version__
 
 from . import demo_front
 from .config.attributes import tomcat_pattern
+from .config.directives import in_scope, lookup
 from .config.errors import ConfigErrors
 from .config.load import load_files, load_toml
 from .config.model import Config
+from .config.values import Scope
 from .control import ControlError, ask_reload
 from .listeners import ListenError
 from .log import setup_logging
@@ -64,7 +66,7 @@ def _add_sources(command: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         action="append",
         default=[],
-        help="host:port, [v6]:port, unix:/path or fd:3, with --workers; may be repeated",
+        help=f"with --workers, may be repeated. {_told(Scope.SERVER, 'listen')}",
     )
 
 
@@ -83,9 +85,14 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--processes",
         metavar="N",
         type=_count,
-        help="how many of them serve, with --workers (default: one for each processor)",
+        help=f"with --workers (default: auto). {_told(Scope.SERVER, 'processes')}",
     )
     run.set_defaults(run=_run)
+
+
+def _told(scope: Scope, name: str) -> str:
+    """What the table of directives says about a key, for --help."""
+    return lookup(scope, name).doc.replace("%", "%%")
 
 
 def _count(text: str) -> int:
@@ -112,9 +119,17 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="read the configuration and say what is wrong with it",
         description="Read the configuration and print every error and warning, one a line, with "
         "file, line and column. Exit code 0: it can be run, 1: it cannot.",
+        epilog=f"Sections of ajpd.toml: {_sections()}",
     )
     _add_sources(check)
     check.set_defaults(run=_check)
+
+
+def _sections() -> str:
+    """Those that there are, each with its purpose."""
+    rows = [row for row in in_scope(Scope.TOP).values() if row.supported]
+    told = [f"[{row.name}] {row.doc.partition('. ')[0].removesuffix('.')}." for row in rows]
+    return " ".join(told).replace("%", "%%")
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ajpd.config.directives import in_scope, lookup
+from ajpd.config.values import Scope
+
 ROOT = Path(__file__).parents[2]
 WORKERS = "worker.list=app\nworker.app.type=ajp13\nworker.app.host=127.0.0.1\nworker.app.port=9\n"
 MAP = "/app/*=app\n"
@@ -162,6 +165,15 @@ def test_the_number_of_processes(files: list[str], tmp_path: Path) -> None:
         finally:
             process.kill()
     assert not path.exists()
+
+
+def test_help_is_out_of_the_table_of_directives() -> None:
+    told = " ".join(ajpd("check", "--help").stdout.split())
+    for row in in_scope(Scope.TOP).values():
+        assert (f"[{row.name}] " in told) == row.supported
+    assert " ".join(lookup(Scope.SERVER, "listen").doc.split()) in told
+    told = " ".join(ajpd("run", "--help").stdout.split())
+    assert " ".join(lookup(Scope.SERVER, "processes").doc.split()) in told
 
 
 def test_a_user_that_is_not_there(tmp_path: Path) -> None:
