@@ -240,6 +240,8 @@ def _check(args: argparse.Namespace) -> int:
         members = sum(len(balancer.members) for balancer in config.balancers.values())
         found = _counted(len(config.balancers), "balancer")
         counts.append(f"{found} with {_counted(members, 'member')}")
+    if config.statuses:
+        counts.append(_counted(len(config.statuses), "status worker"))
     print(f"ok: {', '.join(counts)}, {_counted(len(config.rules), 'rule')}")
     if config.attributes:
         pattern = tomcat_pattern(config.attributes)

@@ -39,7 +39,7 @@ def check_list(parts: Parts, findings: Findings, whole: Place) -> dict[str, Plac
             findings.warn(place, f"worker {name!r} is listed twice", directive="worker.list")
         else:
             listed[name] = place
-    if not listed and not findings.errors:
+    if not listed and not findings.count:
         findings.error(whole, "there is no worker, neither in a workers file nor as [worker.NAME]")
     return listed
 
@@ -163,7 +163,7 @@ def check_reach(
 ) -> None:
     """Warn of workers that no rule leads to."""
     mounts = [rule for rule in rules if not rule.is_exclusion and not rule.is_disabled]
-    if not mounts and not findings.errors:
+    if not mounts and not findings.count:
         findings.warn(whole, "no rule maps anything, so every request will be answered 404")
         return
     mapped = {rule.worker for rule in mounts}

@@ -169,6 +169,11 @@ class Findings:
         self._warnings.setdefault(str(warning), warning)
 
     @property
+    def count(self) -> int:
+        """How many errors there are so far."""
+        return len(self._errors)
+
+    @property
     def errors(self) -> tuple[ConfigError, ...]:
         """All errors so far, by file and line."""
         return tuple(_in_order(self._errors.values(), self._files))

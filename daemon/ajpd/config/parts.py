@@ -54,11 +54,11 @@ class Parts:
     def take_workers(self, file: str, findings: Findings, asked_at: Place | None) -> None:
         """Read workers.properties."""
         self.files.append(file)
-        before = len(findings.errors)
+        before = findings.count
         properties = read_properties(
             file, findings, env=self.env, repeats=REPEATS, asked_at=asked_at
         )
-        if len(findings.errors) > before:
+        if findings.count > before:
             self.is_complete = False
             return
         self.templates = {

@@ -24,6 +24,7 @@ __all__ = [
     "Repeats",
     "encode",
     "parse_properties",
+    "read_bytes",
     "read_properties",
     "resolve_references",
 ]
@@ -53,6 +54,9 @@ _JOINED: Final = frozenset(
     )
 )
 _JOINED_BY_COLON: Final = frozenset(("class_path", "ld_path"))
+
+#: A larger file is no configuration: a log, a disk image, or /dev/zero.
+MAX_FILE: Final = 16 * 1024**2
 
 #: More substitutions in one value than this are left as text; mod_jk stops there too.
 MAX_SUBSTITUTIONS: Final = 21
@@ -139,6 +143,20 @@ class Repeats:
 LAST_COUNTS: Final = Repeats(lists=frozenset())
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """Read a configuration file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large to be one, or its path cannot be.
+    """
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise ValueError(f"it has more than {MAX_FILE // 1024**2} MB, which no configuration needs")
+    return content
+
+
 def read_properties(
     path: str | Path,
     findings: Findings,
@@ -162,7 +180,7 @@ def read_properties(
     file = str(path)
     findings.begin(file)
     try:
-        raw = Path(path).read_bytes()
+        raw = read_bytes(path)
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
         where = asked_at or Place(file)
         what = f"cannot read {file!r}" if asked_at else "cannot read the file"

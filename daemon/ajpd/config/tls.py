@@ -78,7 +78,7 @@ def build_tls(
         None when something essential is missing or wrong.
     """
     keys = _Keys(values, section)
-    before = len(findings.errors)
+    before = findings.count
     pairs = _pairs(keys, findings, base)
     client_ca = str(keys.value("client_ca"))
     config = TlsConfig(
@@ -95,7 +95,7 @@ def build_tls(
     _check_clients(config, keys, findings)
     _check_ciphers(config, keys, findings)
     _try_files(config, keys, findings)
-    return config if len(findings.errors) == before else None
+    return config if findings.count == before else None
 
 
 def _pairs(keys: _Keys, findings: Findings, base: Path) -> tuple[KeyPair, ...]:

@@ -16,6 +16,7 @@ from .directives import in_scope, lookup, suggest_in
 from .errors import Findings, Place
 from .hosts import HostSection
 from .model import AttributeRule, Mount, MountSource
+from .properties import read_bytes
 from .sections import Entry, Section
 from .urimap import parse_rule
 from .values import BadValue, Directive, Scope, Value, default_of, read_toml
@@ -153,12 +154,14 @@ def read_toml_file(path: str | Path, findings: Findings) -> TomlFile | None:
     file = str(path)
     findings.begin(file)
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as exc:
-        findings.error(Place(file), f"cannot read the file: {exc.strerror or exc}")
-        return None
+        text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         findings.error(Place(file, _line_of(exc)), "the file is not UTF-8, which TOML must be")
+        return None
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        findings.error(
+            Place(file), f"cannot read the file: {getattr(exc, 'strerror', None) or exc}"
+        )
         return None
     text = text.replace("\r\n", "\n")
     try:

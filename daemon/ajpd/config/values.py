@@ -275,12 +275,14 @@ def _number_text(directive: Directive, text: str, *, is_lenient: bool) -> Readin
     if not tail:
         return _in_range(directive, number)
     unit = directive.unit.value
-    factor = _SUFFIXES.get(tail.strip().lower() if is_lenient else tail.lower())
-    if factor is not None:
+    # mod_jk looks at the last letter, wherever the digits end.
+    factor = _SUFFIXES.get(tail[-1:].lower() if is_lenient else tail.lower())
+    if factor is not None and not tail[0].isdigit():
         reading = _in_range(directive, number * factor)
-        if directive.type is not ValueType.DURATION:
+        if directive.type is not ValueType.DURATION and len(tail) == 1:
             return reading
-        meaning = f"{text!r} means {number * factor} {unit}: k and m multiply by 1024, as in mod_jk"
+        is_what = f"{text!r} means {number * factor} {unit}".rstrip()
+        meaning = f"{is_what}: k and m multiply by 1024, as in mod_jk"
         return Reading(reading.value, _join(meaning, reading.remark))
     if directive.type is ValueType.DURATION and tail.strip() == unit:
         reading = _in_range(directive, number)

@@ -39,10 +39,10 @@ def build_worker(
     Returns:
         the worker, or None when there was an error.
     """
-    before = len(findings.errors)
+    before = findings.count
     container = _Container(section, "ajp13", findings, is_member=is_member)
     worker = container.worker(env, inherited, is_member=is_member)
-    return worker if len(findings.errors) == before else None
+    return worker if findings.count == before else None
 
 
 #: What mod_jk does with a host that is none.

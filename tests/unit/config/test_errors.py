@@ -30,6 +30,14 @@ def test_place_is_as_exact_as_known(line: int | None, column: int | None, text: 
     assert str(ConfigWarning(message="m", file="f", line=line, column=column)) == text
 
 
+def test_errors_are_counted() -> None:
+    findings = Findings()
+    for message in ("a", "b", "a"):
+        findings.error(Place("f"), message)
+        findings.warn(Place("f"), message)
+    assert findings.count == len(findings.errors) == 2
+
+
 def test_the_column_is_for_those_who_ask() -> None:
     for made in (
         ConfigError("m", file="f", line=7, column=2, hint="h"),

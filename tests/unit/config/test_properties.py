@@ -229,6 +229,15 @@ def test_what_mod_jk_makes_of_repeated_keys(key: str, value: str, warning: str) 
         assert found[0].startswith(f"f:2: {key!r} was already given on line 1{warning}")
 
 
+def test_a_file_that_is_too_large_to_be_one() -> None:
+    findings = Findings()
+    assert read_properties("/dev/zero", findings, asked_at=Place("t", 1)) == []
+    (error,) = findings.errors
+    assert str(error) == (
+        "t:1: cannot read '/dev/zero': it has more than 16 MB, which no configuration needs"
+    )
+
+
 def test_the_environment_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AJPD_TEST_NAME", "here")
     path = tmp_path / "w.properties"
