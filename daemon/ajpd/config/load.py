@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
-from .balancers import build_workers
+from .balancers import Workers, build_workers
 from .checks import (
     check_hosts,
     check_list,
@@ -26,6 +26,7 @@ from .hosts import rules_of
 from .model import (
     AttributeRule,
     Config,
+    HostConfig,
     ListenAddress,
     LogConfig,
     LogLevel,
@@ -37,7 +38,7 @@ from .model import (
     TlsConfig,
 )
 from .parts import Parts
-from .sections import check_names
+from .sections import Section, check_names
 from .server import build_server
 from .tls import build_tls
 from .toml import TomlFile, beside, read_toml_file, value_of
@@ -145,34 +146,23 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
         check_names(section, findings)
         if name not in listed and name not in members and name not in parts.templates:
             findings.warn(section.place, f"worker {name!r} is not in worker.list and not used")
-    workers, balancers, statuses = build_workers(
+    built = build_workers(
         parts.sections, listed, findings, env=parts.env, maintain_ms=parts.maintain_ms
     )
     parts.rules += mount_rules(parts, listed, findings)
-    rules = tuple(settle(parts.rules, workers, balancers, findings))
-    hosts = tuple(
-        replace(host, rules=tuple(settle(host.rules, workers, balancers, findings)))
-        for host in parts.hosts
-    )
-    check_hosts(hosts, findings)
-    everything = [*rules, *(rule for host in hosts for rule in host.rules)]
-    if parts.is_complete:
-        for together in (rules, *(rules_of(host, rules) for host in hosts)):
-            check_rules(together, listed, findings, unlisted=parts.sections)
-        check_reach(parts, everything, listed, members, findings, whole=whole)
-    check_switched_off(everything, parts.sections, workers, findings)
-    check_served(everything, statuses, findings)
+    rules, hosts = _settle_all(parts, built, findings)
+    _check_all(parts, listed, members, built, findings, rules=rules, hosts=hosts, whole=whole)
     server = build_server(document, parts.listen, findings)
     tls = _tls(document, server.listen, findings)
     attributes = _attributes(document, server, tls, findings)
     listen = (*server.listen, *(() if tls is None else tls.listen))
-    check_conflicts(workers, balancers.values(), listen, findings)
+    check_conflicts(built.workers, built.balancers.values(), listen, findings)
     findings.raise_errors()
     return Config(
         server=server,
-        workers={name: workers[name] for name in listed if name in workers},
-        balancers=balancers,
-        statuses=statuses,
+        workers={name: built.workers[name] for name in listed if name in built.workers},
+        balancers=built.balancers,
+        statuses=built.statuses,
         rules=rules,
         hosts=hosts,
         maps=_maps(parts, document),
@@ -183,6 +173,40 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
         warnings=findings.warnings,
         files=tuple(parts.files),
     )
+
+
+def _settle_all(
+    parts: Parts, built: Workers, findings: Findings
+) -> tuple[tuple[Mount, ...], tuple[HostConfig, ...]]:
+    """Rules for names that no host has, and hosts with theirs; made to fit their workers."""
+
+    def settled(rules: Iterable[Mount]) -> tuple[Mount, ...]:
+        return tuple(settle(rules, built.workers, built.balancers, findings))
+
+    hosts = [replace(host, rules=settled(host.rules)) for host in parts.hosts]
+    return settled(parts.rules), tuple(hosts)
+
+
+def _check_all(
+    parts: Parts,
+    listed: Mapping[str, Place],
+    members: Mapping[str, Section],
+    built: Workers,
+    findings: Findings,
+    *,
+    rules: tuple[Mount, ...],
+    hosts: tuple[HostConfig, ...],
+    whole: Place,
+) -> None:
+    """Rules and hosts, each by itself and all together."""
+    check_hosts(hosts, findings)
+    everything = [*rules, *(rule for host in hosts for rule in host.rules)]
+    if parts.is_complete:
+        for together in (rules, *(rules_of(host, rules) for host in hosts)):
+            check_rules(together, listed, findings, unlisted=parts.sections)
+        check_reach(parts, everything, listed, members, findings, whole=whole)
+    check_switched_off(everything, parts.sections, built.workers, findings)
+    check_served(everything, built.statuses, findings)
 
 
 def reread_maps(config: Config, *, env: Mapping[str, str] | None = None) -> Config:

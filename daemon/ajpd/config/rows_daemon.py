@@ -2,6 +2,9 @@
 
 Values only; `directives.py` joins all rows. A row without `since` is a name that later versions
 will honour; writing it is an error in this one.
+
+A section of keys is a member of `Scope`, a row for its name, and a row for each key; `toml.py`
+reads it then, and the reference, the sample's test and `--help` know it.
 """
 
 from functools import partial
