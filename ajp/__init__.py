@@ -3,6 +3,7 @@
 from ._endpoint import Attempt, Endpoint
 from ._version import __version__
 from .aio import AsyncClient, AsyncStreamedResponse
+from .balancing import Balancer
 from .connection import (
     CLOSED,
     NEED_DATA,
@@ -17,6 +18,7 @@ from .container import ContainerRequest, Handler, Server, serve
 from .errors import (
     REASON_STATUS,
     AJPError,
+    BalancerError,
     ConnectFailed,
     ConnectTimeout,
     CPingTimeout,
@@ -24,7 +26,9 @@ from .errors import (
     EndpointError,
     EndpointReset,
     EndpointTimeout,
+    LayoutMismatch,
     LocalProtocolError,
+    NoUsableMember,
     PoolClosed,
     PoolError,
     PoolTimeout,
@@ -33,7 +37,13 @@ from .errors import (
     Reason,
     RemoteProtocolError,
     ReplyTimeout,
+    RouteNotFound,
+    StatusTableError,
+    TableFull,
 )
+from .lb import Activation
+from .lb import State as MemberState
+from .members import Member, MemberStatus
 from .messages import (
     Attribute,
     CPing,
@@ -52,6 +62,7 @@ from .messages import (
 )
 from .request import HeaderMap, Response
 from .sync import Client, StreamedResponse
+from .table import Table
 from .timers import Timers
 from .worker import Worker, WorkerSettings
 
@@ -61,11 +72,14 @@ __all__ = [
     "PAUSED",
     "REASON_STATUS",
     "AJPError",
+    "Activation",
     "AsyncClient",
     "AsyncStreamedResponse",
     "Attempt",
     "Attribute",
     "AttributeCode",
+    "Balancer",
+    "BalancerError",
     "CPing",
     "CPingTimeout",
     "CPong",
@@ -87,7 +101,12 @@ __all__ = [
     "Handler",
     "HeaderMap",
     "Headers",
+    "LayoutMismatch",
     "LocalProtocolError",
+    "Member",
+    "MemberState",
+    "MemberStatus",
+    "NoUsableMember",
     "PacketType",
     "Ping",
     "PoolClosed",
@@ -100,13 +119,17 @@ __all__ = [
     "ReplyTimeout",
     "RequestBody",
     "Response",
+    "RouteNotFound",
     "SendBodyChunk",
     "SendHeaders",
     "Server",
     "Shutdown",
     "Signal",
     "State",
+    "StatusTableError",
     "StreamedResponse",
+    "Table",
+    "TableFull",
     "Timers",
     "WebServerConnection",
     "Worker",

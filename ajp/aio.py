@@ -1,12 +1,13 @@
-"""AsyncClient: requests to one container, by coroutines.
+"""AsyncClient: requests to one container or to the members of a balancer, by coroutines.
 
 Stands on `Worker`, which has the pool, and on `Attempt`, which gets what comes back. A request
-costs no task, unless its content has to be waited for: then one carries it over. Retry goes no
-further than to replace a connection that turned out dead before anything was sent.
+costs no task, unless its content has to be waited for: then one carries it over. Where it goes, and
+where next after a failure, is known to `Attempts`.
 """
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
@@ -15,8 +16,9 @@ from typing import Final, Self, TypeAlias, Unpack
 from . import _codec, constants
 from ._endpoint import STATE_NAMES, Attempt, Endpoint
 from ._packets import ResponseHead
-from .errors import EndpointClosed, EndpointError, Progress, Reason, ReplyTimeout
-from .messages import ForwardRequest
+from .attempts import Attempts, Ending
+from .client import ClientBase
+from .errors import EndpointClosed, Progress, Reason, ReplyTimeout
 from .request import (
     PING_TIMEOUT,
     BodyCutter,
@@ -24,15 +26,12 @@ from .request import (
     HeaderMap,
     RequestOptions,
     Response,
-    build_request,
-    check_limits,
     failure,
     known_length,
-    parse_address,
     reason_text,
 )
 from .timers import Timers
-from .worker import Worker, WorkerSettings
+from .worker import Worker
 
 __all__ = ["AsyncClient", "AsyncContent", "AsyncStreamedResponse"]
 
@@ -43,27 +42,53 @@ READ_AHEAD: Final = 65536
 
 
 class _Upload:
-    """Request content on its way into body packets."""
+    """Request content on its way into body packets.
+
+    Args:
+        content: of the request.
+        length: bytes announced; None when nothing was.
+        most: bytes of one packet.
+
+    Attributes:
+        length: as it was given.
+        first: packet that goes along with the request, unasked; empty when none does.
+        sent: its bytes of data.
+    """
 
     def __init__(self, content: AsyncContent, length: int | None, most: int) -> None:
         self.length = length
+        self.first = b""
+        self.sent = 0
         self._cutter = BodyCutter(length)
         self._source: AsyncIterator[Content] | None = None
+        self._whole: Content | None = None
+        self._is_begun = False
         self._most = most
-        if content is None:
-            return
         if isinstance(content, (bytes, bytearray, memoryview, str)):
+            self._whole = content
             self._cutter.put(content)
-        else:
+        elif content is not None:
             self._source = _each(content)
 
-    async def first_packet(self) -> tuple[bytes, int]:
-        """Packet to send unasked, and its bytes of data; nothing when no length is announced."""
-        if self.length is None:
-            return b"", 0
-        await self._fill()
-        data = self._cutter.cut(self._most)
-        return self._packet(data) if data else b"", len(data)
+    async def begin(self) -> None:
+        """Make the first packet."""
+        if self.length is not None:
+            await self._fill()
+            data = self._cutter.cut(self._most)
+            self.sent = len(data)
+            self.first = self._packet(data) if data else b""
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether all of it is still there, but for a first packet, which is kept."""
+        return self._whole is not None or not self._is_begun
+
+    def rewind(self) -> None:
+        """Begin again behind the first packet."""
+        if self._whole is not None and self._is_begun:
+            self._cutter = BodyCutter(self.length)
+            self._cutter.put(self._whole)
+            self._cutter.cut(self.sent)
 
     @property
     def is_at_hand(self) -> bool:
@@ -72,6 +97,7 @@ class _Upload:
 
     def answer_now(self, exchange: "_Exchange", allowance: int) -> None:
         """Send what was asked for."""
+        self._is_begun = True
         data = self._cutter.cut(min(allowance, self._most))
         if data:
             exchange.send_body(self._packet(data), len(data))
@@ -83,6 +109,8 @@ class _Upload:
 
     async def answer(self, exchange: "_Exchange", allowance: int) -> None:
         """Wait for content and send it, or the end."""
+        # A source whose next piece is waited for and then not wanted may have lost it.
+        self._is_begun = True
         await self._fill()
         if exchange.is_open:
             self.answer_now(exchange, allowance)
@@ -108,13 +136,12 @@ async def _each(content: Iterable[Content] | AsyncIterable[Content]) -> AsyncIte
 class _Exchange(Attempt):
     """One try of one request, and whoever waits for it."""
 
-    def __init__(self, packet: bytes, sent: int, upload: _Upload) -> None:
+    def __init__(self, packet: bytes, upload: _Upload) -> None:
         self.head: ResponseHead | None = None
         self.error: BaseException | None = None
-        self.is_complete = False
-        self.is_reused = False
+        self.ending = Ending()
+        self._began_at = 0.0
         self._packet = packet
-        self._sent = sent
         self._upload = upload
         self._asked = asyncio.Event()
         self._allowance = 0
@@ -127,19 +154,21 @@ class _Exchange(Attempt):
     @property
     def is_open(self) -> bool:
         """Whether more may come of it."""
-        return not self.is_complete and self.error is None
+        return not self.ending.is_complete and self.error is None
 
     # --- Attempt ----------------------------------------------------------------------------------
 
     def on_endpoint(self, endpoint: Endpoint) -> None:
         super().on_endpoint(endpoint)
-        self.is_reused = endpoint.requests > 0
-        length = self._upload.length
-        left = None if length is None else length - self._sent
-        self.begin(self._packet, left, self._sent > 0)
+        upload = self._upload
+        self.ending.is_reused = endpoint.requests > 0
+        self._began_at = time.monotonic()
+        left = None if upload.length is None else upload.length - upload.sent
+        self.begin(self._packet, left, upload.sent > 0)
 
     def on_headers(self, head: ResponseHead) -> None:
         self.head = head
+        self.ending.first_byte_s = time.monotonic() - self._began_at
 
     def on_body(self, data: bytes, start: int, end: int) -> None:
         self._chunks.append(data[start:end])
@@ -162,12 +191,13 @@ class _Exchange(Attempt):
         self._changed.set()
 
     def on_end(self) -> None:
-        self.is_complete = True
+        self.ending.is_complete = True
         self._is_paused = False
         self._changed.set()
 
     def on_failed(self, reason: Reason, progress: Progress, error: BaseException | None) -> None:
         self.error = error or failure(reason, progress, str(reason))
+        self.ending.reason, self.ending.progress = reason, progress
         self._is_paused = False
         self._changed.set()
 
@@ -195,7 +225,7 @@ class _Exchange(Attempt):
     async def next_data(self, deadline: float | None) -> bytes:
         """Wait for response body; empty when it is complete."""
         while not self._chunks:
-            if self.is_complete:
+            if self.ending.is_complete:
                 return b""
             await self._wait(deadline)
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -223,17 +253,25 @@ class _Exchange(Attempt):
             return Progress.RESPONSE_STARTED
         if self.endpoint is None or STATE_NAMES[self.endpoint.state] == "PINGING":
             return Progress.NOTHING_SENT
-        return Progress.BODY_SENT if self._sent else Progress.HEAD_SENT
+        return Progress.BODY_SENT if self._upload.sent else Progress.HEAD_SENT
 
-    async def aclose(self, worker: Worker) -> None:
-        """Leave nothing behind, whatever was going on."""
+    def close(self, worker: Worker) -> Ending:
+        """Keep no connection, whatever was going on, and say how it ended."""
+        ending = self.ending
         if self.is_open:
             # An endpoint with half an exchange on it is of no use to anybody.
             worker.cancel(self)
+            ending.progress = self._progress()
             self.error = EndpointClosed(
-                "the response was left before it was complete", progress=self._progress()
+                "the response was left before it was complete", progress=ending.progress
             )
             self.abort()
+        ending.is_replayable = self._upload.is_replayable
+        ending.bytes_in, ending.bytes_out = self.bytes_in, self.bytes_out
+        return ending
+
+    async def settle(self) -> None:
+        """Leave no task behind."""
         carrier, self._carrier = self._carrier, None
         if carrier is not None and not carrier.done():
             carrier.cancel()
@@ -247,14 +285,16 @@ class AsyncStreamedResponse:
         status: 200-999.
         reason: phrase.
         headers: by name.
+        member: of a balancer, whose answer it is; None without one.
     """
 
-    def __init__(self, head: ResponseHead, exchange: _Exchange, deadline: float | None) -> None:
+    def __init__(self, head: ResponseHead, exchange: _Exchange, attempts: Attempts) -> None:
         self.status = head.status
         self.reason = reason_text(head.status, head.reason)
-        self.headers = HeaderMap(head.headers)
+        self.headers = HeaderMap(attempts.headers(head.headers))
+        self.member = attempts.member
         self._exchange = exchange
-        self._deadline = deadline
+        self._deadline = attempts.deadline
 
     def __repr__(self) -> str:
         """Status."""
@@ -275,68 +315,20 @@ class AsyncStreamedResponse:
         return b"".join([data async for data in self.iter_bytes()])
 
 
-class AsyncClient:
-    """Requests to one container.
+class AsyncClient(ClientBase):
+    """Requests to one container, or to the members of a `Balancer`.
 
-    Args:
-        address: ``ajp://host:port``, ``host:port`` or ``unix:/path``.
-        secret: shared with the container.
-        timeout: seconds for a whole request, unless it says otherwise; None for ever.
-        connect_timeout: seconds for a connection to be made.
-        reply_timeout: seconds before each packet of a response; None for ever.
-        acquire_timeout: seconds to wait for one of `pool_size` connections to be free.
-        ping_timeout: seconds for the answer to the CPING that goes before the first request of a
-            connection, and before a later one when it was idle for over a second; None: no CPING.
-        pool_size: most connections.
-        idle_timeout: seconds a connection may be idle; None for ever.
-        max_packet_size: bytes, 8192-65536; must equal the container's packetSize.
+    `Client` takes the same arguments, and has the same methods without `await`.
     """
 
-    def __init__(
-        self,
-        address: str = "ajp://127.0.0.1:8009",
-        *,
-        secret: str | bytes | None = None,
-        timeout: float | None = None,
-        connect_timeout: float | None = 2.0,
-        reply_timeout: float | None = None,
-        acquire_timeout: float = 5.0,
-        ping_timeout: float | None = 2.0,
-        pool_size: int = 100,
-        idle_timeout: float | None = None,
-        max_packet_size: int = constants.DEFAULT_PACKET_SIZE,
-    ) -> None:
-        check_limits(
-            max_packet_size,
-            pool_size,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            reply_timeout=reply_timeout,
-            acquire_timeout=acquire_timeout,
-            ping_timeout=ping_timeout,
-            idle_timeout=idle_timeout,
-        )
-        host, port = parse_address(address)
-        self.timeout = timeout
-        self._settings = WorkerSettings(
-            host=host,
-            port=port,
-            secret=secret.encode() if isinstance(secret, str) else secret,
-            max_packet_size=max_packet_size,
-            pool_size=pool_size,
-            pool_timeout=idle_timeout or 0.0,
-            acquire_timeout=acquire_timeout,
-            connect_timeout=connect_timeout or 0.0,
-            connect_ping=ping_timeout or 0.0,
-            prepost_ping=ping_timeout or 0.0,
-            reply_timeout=reply_timeout or 0.0,
-        )
-        self._timers: Timers | None = None
-        self._worker: Worker | None = None
+    _timers: Timers | None = None
+    _workers: tuple[Worker, ...] = ()
 
     def __repr__(self) -> str:
-        """Address and, once there is one, the pool."""
-        return f"<AsyncClient {self._worker or self._settings.address}>"
+        """Where requests go and, once there is one, the pool."""
+        if self.balancer is None and self._workers:
+            return f"<AsyncClient {self._workers[0]}>"
+        return f"<AsyncClient {self._where}>"
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -351,14 +343,15 @@ class AsyncClient:
         await self.aclose()
 
     @property
-    def worker(self) -> Worker:
-        """The worker behind, with its pool; needs a running loop."""
+    def workers(self) -> tuple[Worker, ...]:
+        """The worker of each member in their order, or the only one; needs a running loop."""
         return self._open()
 
     async def aclose(self) -> None:
         """Close all connections; requests under way fail."""
-        if self._worker is not None and self._timers is not None:
-            await self._worker.aclose()
+        for worker in self._workers:
+            await worker.aclose()
+        if self._timers is not None:
             self._timers.close()
 
     async def request(
@@ -382,10 +375,11 @@ class AsyncClient:
             PoolTimeout: all connections stayed busy.
             RemoteProtocolError: the container broke the protocol.
             LocalProtocolError: the request cannot be sent.
+            BalancerError: no member can have it.
             TimeoutError: the content did not come in time; base of all timeouts above.
         """
         async with self.stream(method, url, content=content, **options) as r:
-            return Response(r.status, r.reason, r.headers, await r.read())
+            return Response(r.status, r.reason, r.headers, await r.read(), r.member)
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -401,51 +395,66 @@ class AsyncClient:
         Leaving the context before the body is complete closes the connection. Arguments and
         exceptions are those of `request`.
         """
-        worker = self._open()
-        seconds = options.get("timeout", self.timeout)
-        deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
-        request = build_request(
-            method, url, length=known_length(content), secret=self._settings.secret, options=options
-        )
-        exchange = await self._send(worker, request, content, deadline)
+        workers = self._open()
+        attempts = self._attempts(method, url, known_length(content), options)
+        exchange, head = await self._send(workers, attempts, content)
         try:
-            yield AsyncStreamedResponse(await exchange.wait_head(deadline), exchange, deadline)
+            yield AsyncStreamedResponse(head, exchange, attempts)
         finally:
-            await exchange.aclose(worker)
+            attempts.finish(exchange.close(workers[attempts.container]))
+            await exchange.settle()
 
     async def _send(
-        self, worker: Worker, request: ForwardRequest, content: AsyncContent, deadline: float | None
-    ) -> _Exchange:
-        """Send a request and wait for the response headers; the caller closes what it gets."""
-        size = self._settings.max_packet_size
-        packet = _codec.encode_forward_request(request, size)
-        upload = _Upload(content, request.content_length, size - constants.REQUEST_BODY_OVERHEAD)
-        async with asyncio.timeout_at(deadline):
-            body, sent = await upload.first_packet()
-        is_again = False
-        while True:
-            exchange = _Exchange(packet + body, sent, upload)
-            try:
-                worker.acquire(exchange)
-                await exchange.wait_head(deadline)
-            except EndpointError as error:
-                await exchange.aclose(worker)
-                # A connection may have died in the pool without anybody noticing.
-                is_stale = exchange.is_reused and error.progress is Progress.NOTHING_SENT
-                if is_again or error is not exchange.error or not is_stale:
-                    raise
-                is_again = True
-            except BaseException:
-                await exchange.aclose(worker)
-                raise
-            else:
-                return exchange
+        self, workers: tuple[Worker, ...], attempts: Attempts, content: AsyncContent
+    ) -> tuple[_Exchange, ResponseHead]:
+        """Make attempts until one has response headers; the caller ends what it gets."""
+        size = self._max_packet_size
+        most = size - constants.REQUEST_BODY_OVERHEAD
+        upload = _Upload(content, attempts.request.content_length, most)
+        async with asyncio.timeout_at(attempts.deadline):
+            await upload.begin()
+        try:
+            while True:
+                if pause := attempts.next():
+                    await asyncio.sleep(pause)
+                    continue
+                worker = workers[attempts.container]
+                packet = _codec.encode_forward_request(attempts.request, size)
+                exchange = _Exchange(packet + upload.first, upload)
+                if head := await self._try(worker, attempts, exchange):
+                    return exchange, head
+                upload.rewind()
+        except BaseException:
+            attempts.abandon()
+            raise
 
-    async def ping(self, *, timeout: float = PING_TIMEOUT) -> float:  # noqa: ASYNC109
+    async def _try(
+        self, worker: Worker, attempts: Attempts, exchange: _Exchange
+    ) -> ResponseHead | None:
+        """Make one attempt; None when another one is to follow."""
+        try:
+            worker.acquire(exchange)
+            head = await exchange.wait_head(attempts.deadline)
+            attempts.check_status(head.status)
+        except BaseException as error:
+            is_next = attempts.failed(error, exchange.close(worker))
+            await exchange.settle()
+            if not is_next:
+                raise
+            return None
+        return head
+
+    async def ping(
+        self,
+        *,
+        timeout: float = PING_TIMEOUT,  # noqa: ASYNC109
+        member: str | None = None,
+    ) -> float:
         """Ask the container over one of the connections whether it is there.
 
         Args:
             timeout: seconds for its answer; a connection that has to be made first has its own.
+            member: of the balancer; None for the only container there is.
 
         Returns:
             Seconds from question to answer.
@@ -455,7 +464,7 @@ class AsyncClient:
             EndpointError: no connection, or it broke.
             PoolTimeout: all connections stayed busy.
         """
-        return await self._open().ping(timeout)
+        return await self._open()[self._number(member)].ping(timeout)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """GET; see `request`."""
@@ -481,8 +490,11 @@ class AsyncClient:
         """PUT; see `request`."""
         return await self.request("PUT", url, content=content, **options)
 
-    def _open(self) -> Worker:
-        if self._worker is None:
-            self._timers = Timers(asyncio.get_running_loop())
-            self._worker = Worker("client", self._settings, self._timers)
-        return self._worker
+    def _open(self) -> tuple[Worker, ...]:
+        if self._timers is None:
+            timers = self._timers = Timers(asyncio.get_running_loop())
+            self._workers = tuple(
+                Worker(name, settings, timers)
+                for name, settings in zip(self._names, self._containers, strict=True)
+            )
+        return self._workers

@@ -50,6 +50,11 @@ class Clock:
             raise TimeoutError
         return left if self._each is None else min(left, self._each)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time for everything is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
     def sooner(self, seconds: float | None) -> float | None:
         """Shorten another time to what is left of everything."""
         if self.deadline is None:
@@ -67,6 +72,13 @@ class Link:
         self.requests = 0
         self.idle_since = time.monotonic()
         self.progress = Progress.NOTHING_SENT
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def begin(self) -> None:
+        """Another exchange: nothing of it has been sent, nothing has come."""
+        self.progress = Progress.NOTHING_SENT
+        self.bytes_in = self.bytes_out = 0
 
     @property
     def is_alive(self) -> bool:
@@ -85,7 +97,9 @@ class Link:
         try:
             while rest:
                 self.sock.settimeout(clock.remaining())
-                rest = rest[self.sock.send(rest) :]
+                sent = self.sock.send(rest)
+                rest = rest[sent:]
+                self.bytes_out += sent
                 self.progress = max(self.progress, progress)
         except TimeoutError as exc:
             raise self._failure(clock.reason, "the container takes nothing") from exc
@@ -106,6 +120,7 @@ class Link:
                 raise self._failure(
                     Reason.EOF_BEFORE_HEADERS, "the container closed the connection"
                 )
+            self.bytes_in += len(data)
             self.wire.receive(data)
         return event
 

@@ -133,12 +133,14 @@ class Response:
         reason: phrase; the usual one where the container sent none or only the number.
         headers: by name.
         content: the body, whole.
+        member: of a balancer, whose answer it is; None without one.
     """
 
     status: int
     reason: str
     headers: HeaderMap
     content: bytes = b""
+    member: str | None = None
 
     @property
     def text(self) -> str:
@@ -245,7 +247,7 @@ def build_request(
     url: str,
     *,
     length: int | None,
-    secret: bytes | None,
+    secret: bytes | None = None,
     options: RequestOptions,
 ) -> ForwardRequest:
     """Make the request to send.
@@ -255,7 +257,7 @@ def build_request(
         url: path and query, or an absolute http(s) URL.
         length: bytes of the body; None when they are not known beforehand, unless a header
             content-length says so.
-        secret: shared with the container; None for none.
+        secret: shared with the container; None for none, or when that is not known yet.
         options: everything else.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Client: requests to one container, by blocking calls.
+"""Client: requests to one container or to the members of a balancer, by blocking calls.
 
-A client may be shared by threads; one response belongs to one thread. Retry goes no further than to
-replace a connection that turned out dead before anything was sent.
+A client may be shared by threads; one response belongs to one thread. Where a request goes, and
+where next after a failure, is known to `Attempts`.
 """
 
 import time
@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import Final, Self, TypeAlias, Unpack
 
 from . import _codec, constants
+from .attempts import Attempts, Ending, reason_of
+from .client import ClientBase
 from .connection import NEED_DATA, Signal, State
-from .errors import EndpointError, Progress, RemoteProtocolError
+from .errors import AJPError, Progress, RemoteProtocolError
 from .link import Clock, Link, Links, connect
 from .messages import (
     EndResponse,
@@ -30,10 +32,7 @@ from .request import (
     HeaderMap,
     RequestOptions,
     Response,
-    build_request,
-    check_limits,
     known_length,
-    parse_address,
     reason_text,
 )
 
@@ -48,21 +47,46 @@ FRESH: Final = 1.0
 class _Body:
     """Request content on its way into body packets.
 
+    Args:
+        content: of the request.
+        length: bytes announced; None when nothing was.
+        most: bytes of one packet.
+
     Attributes:
         first: what goes along with the request, unasked.
     """
 
     def __init__(self, content: SyncContent, length: int | None, most: int) -> None:
+        self._length = length
         self._cutter = BodyCutter(length)
         self._source: Iterator[Content] | None = None
+        self._whole: Content | None = None
+        self._is_begun = False
         if isinstance(content, (bytes, bytearray, memoryview, str)):
+            self._whole = content
             self._cutter.put(content)
         elif content is not None:
             self._source = iter(content)
-        self.first = b"" if length is None else self.next(most)
+        self.first = b"" if length is None else self._take(most)
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether all of it is still there, but for what went along, which is kept."""
+        return self._whole is not None or not self._is_begun
+
+    def rewind(self) -> None:
+        """Begin again behind what goes along."""
+        if self._whole is not None and self._is_begun:
+            self._cutter = BodyCutter(self._length)
+            self._cutter.put(self._whole)
+            self._cutter.cut(len(self.first))
 
     def next(self, allowance: int) -> bytes:
         """Take up to `allowance` bytes; empty when there is no more."""
+        self._is_begun = True
+        return self._take(allowance)
+
+    def _take(self, allowance: int) -> bytes:
         while self._source is not None and self._cutter.wants_more:
             chunk = next(self._source, None)
             if chunk is None:
@@ -74,17 +98,22 @@ class _Body:
 
 
 class _Exchange:
-    """One request on one connection."""
+    """One request on one connection.
 
-    def __init__(self, link: Link, body: _Body, clock: Clock) -> None:
-        self.link = link
-        self.is_complete = False
+    Attributes:
+        link: the connection; None until there is one.
+        ending: what is known of its end.
+    """
+
+    def __init__(self, body: _Body, clock: Clock) -> None:
+        self.link: Link | None = None
+        self.ending = Ending()
         self._body = body
         self._clock = clock
 
-    def send(self, request: ForwardRequest) -> SendHeaders:
+    def send(self, link: Link, request: ForwardRequest) -> SendHeaders:
         """Send a request, with what is owed at once, and wait for the response headers."""
-        link = self.link
+        begun = time.monotonic()
         link.requests += 1
         packet = link.wire.send(request)
         if self._body.first:
@@ -93,40 +122,61 @@ class _Exchange:
         if self._body.first:
             link.progress = Progress.BODY_SENT
         while True:
-            message = self._next()
+            message = self._next(link)
             if isinstance(message, SendHeaders):
                 link.progress = Progress.RESPONSE_STARTED
+                self.ending.first_byte_s = time.monotonic() - begun
                 return message
 
     def next_data(self) -> bytes:
         """Wait for response body; empty when it is complete."""
-        while not self.is_complete:
-            message = self._next()
+        assert self.link is not None
+        while not self.ending.is_complete:
+            message = self._next(self.link)
             if isinstance(message, SendBodyChunk) and message.data:
                 return message.data
-            self.is_complete = isinstance(message, EndResponse)
+            self.ending.is_complete = isinstance(message, EndResponse)
         return b""
 
     def settle(self) -> bool:
         """Whether the response has ended in order; nothing is waited for."""
+        assert self.link is not None
         wire = self.link.wire
-        while not self.is_complete and not wire.owed and wire.state is State.RESPONDING:
+        while not self.ending.is_complete and not wire.owed and wire.state is State.RESPONDING:
             try:
                 message = wire.next_event()
-            except RemoteProtocolError:
+            except RemoteProtocolError as error:
+                self.note(error)
                 break
             if message is NEED_DATA:
                 break
-            self.is_complete = isinstance(message, EndResponse)
-        return self.is_complete and wire.is_reusable
+            self.ending.is_complete = isinstance(message, EndResponse)
+        return self.ending.is_complete and wire.is_reusable
 
-    def _next(self) -> FromContainer | Signal:
-        link = self.link
-        message = link.next_message(self._clock)
-        if isinstance(message, GetBodyChunk):
-            allowance = link.wire.body_allowance
-            data = self._body.next(allowance) if allowance else b""
-            link.write(link.wire.send(RequestBody(data)), self._clock, Progress.BODY_SENT)
+    def note(self, error: BaseException) -> None:
+        """Remember what the container is to blame for; not that the time for everything is up."""
+        if not self._clock.is_over:
+            self.ending.reason = reason_of(error)
+
+    def close(self) -> Ending:
+        """Say how it ended."""
+        ending, link = self.ending, self.link
+        ending.is_replayable = self._body.is_replayable
+        if link is not None:
+            ending.progress = link.progress
+            ending.bytes_in, ending.bytes_out = link.bytes_in, link.bytes_out
+        return ending
+
+    def _next(self, link: Link) -> FromContainer | Signal:
+        try:
+            message = link.next_message(self._clock)
+            if isinstance(message, GetBodyChunk):
+                allowance = link.wire.body_allowance
+                data = self._body.next(allowance) if allowance else b""
+                link.write(link.wire.send(RequestBody(data)), self._clock, Progress.BODY_SENT)
+        except AJPError as error:
+            self.note(error)
+            raise
         return message
 
 
@@ -137,12 +187,14 @@ class StreamedResponse:
         status: 200-999.
         reason: phrase.
         headers: by name.
+        member: of a balancer, whose answer it is; None without one.
     """
 
-    def __init__(self, head: SendHeaders, exchange: _Exchange) -> None:
+    def __init__(self, head: SendHeaders, exchange: _Exchange, attempts: Attempts) -> None:
         self.status = head.status
         self.reason = reason_text(head.status, head.reason)
-        self.headers = HeaderMap(head.headers)
+        self.headers = HeaderMap(attempts.headers(head.headers))
+        self.member = attempts.member
         self._exchange = exchange
 
     def __repr__(self) -> str:
@@ -164,62 +216,22 @@ class StreamedResponse:
         return b"".join(self.iter_bytes())
 
 
-class Client:
-    """Requests to one container; may be shared by threads.
+class Client(ClientBase):
+    """Requests to one container, or to the members of a `Balancer`; may be shared by threads.
 
-    Args:
-        address: ``ajp://host:port``, ``host:port`` or ``unix:/path``.
-        secret: shared with the container.
-        timeout: seconds for a whole request, unless it says otherwise; None for ever.
-        connect_timeout: seconds for a connection to be made.
-        reply_timeout: seconds before each packet of a response; None for ever.
-        acquire_timeout: seconds to wait for one of `pool_size` connections to be free.
-        ping_timeout: seconds for the answer to the CPING that goes before the first request of a
-            connection, and before a later one when it was idle for over a second; None: no CPING.
-        pool_size: most connections.
-        idle_timeout: seconds a connection may be idle; None for ever.
-        max_packet_size: bytes, 8192-65536; must equal the container's packetSize.
+    `AsyncClient` takes the same arguments.
     """
 
-    def __init__(
-        self,
-        address: str = "ajp://127.0.0.1:8009",
-        *,
-        secret: str | bytes | None = None,
-        timeout: float | None = None,
-        connect_timeout: float | None = 2.0,
-        reply_timeout: float | None = None,
-        acquire_timeout: float = 5.0,
-        ping_timeout: float | None = 2.0,
-        pool_size: int = 100,
-        idle_timeout: float | None = None,
-        max_packet_size: int = constants.DEFAULT_PACKET_SIZE,
-    ) -> None:
-        check_limits(
-            max_packet_size,
-            pool_size,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            reply_timeout=reply_timeout,
-            acquire_timeout=acquire_timeout,
-            ping_timeout=ping_timeout,
-            idle_timeout=idle_timeout,
-        )
-        self._host, self._port = parse_address(address)
-        self._address = address
-        self._secret = secret.encode() if isinstance(secret, str) else secret
-        self.timeout = timeout
-        self._connect_timeout = connect_timeout
-        self._reply_timeout = reply_timeout
-        self._acquire_timeout = acquire_timeout
-        self._ping_timeout = ping_timeout
-        self._max_packet_size = max_packet_size
-        self._links = Links(pool_size, idle_timeout)
+    _links: tuple[Links, ...]
+
+    def _prepare(self) -> None:
+        self._links = tuple(Links(self._pool_size, self._idle_timeout) for _ in self._containers)
 
     def __repr__(self) -> str:
-        """Address and counts."""
-        links = self._links
-        return f"<Client {self._address} open={links.open} idle={len(links.idle)}>"
+        """Where requests go, and counts."""
+        is_open = sum(links.open for links in self._links)
+        idle = sum(len(links.idle) for links in self._links)
+        return f"<Client {self._where} open={is_open} idle={idle}>"
 
     def __enter__(self) -> Self:
         return self
@@ -234,7 +246,8 @@ class Client:
 
     def close(self) -> None:
         """Close idle connections now and busy ones when their request ends."""
-        self._links.close()
+        for links in self._links:
+            links.close()
 
     def request(
         self,
@@ -257,9 +270,10 @@ class Client:
             PoolTimeout: all connections stayed busy.
             RemoteProtocolError: the container broke the protocol.
             LocalProtocolError: the request cannot be sent.
+            BalancerError: no member can have it.
         """
         with self.stream(method, url, content=content, **options) as r:
-            return Response(r.status, r.reason, r.headers, r.read())
+            return Response(r.status, r.reason, r.headers, r.read(), r.member)
 
     @contextmanager
     def stream(
@@ -275,62 +289,73 @@ class Client:
         Leaving the context before the body is complete closes the connection. Arguments and
         exceptions are those of `request`.
         """
-        seconds = options.get("timeout", self.timeout)
-        deadline = None if seconds is None else time.monotonic() + seconds
-        request = build_request(
-            method, url, length=known_length(content), secret=self._secret, options=options
-        )
+        attempts = self._attempts(method, url, known_length(content), options)
         # What cannot be sent must not cost a connection.
-        _codec.encode_forward_request(request, self._max_packet_size)
+        _codec.encode_forward_request(attempts.request, self._max_packet_size)
         most = self._max_packet_size - constants.REQUEST_BODY_OVERHEAD
-        body = _Body(content, request.content_length, most)
-        clock = Clock(deadline, self._reply_timeout)
-        exchange, head = self._send(request, body, clock)
+        body = _Body(content, attempts.request.content_length, most)
+        clock = Clock(attempts.deadline, self._reply_timeout)
+        exchange, head = self._send(attempts, body, clock)
         is_reusable = False
         try:
-            yield StreamedResponse(head, exchange)
+            yield StreamedResponse(head, exchange, attempts)
             is_reusable = exchange.settle()
         finally:
-            self._give_back(exchange.link, is_reusable=is_reusable)
+            attempts.finish(exchange.close())
+            self._give_back(attempts.container, exchange.link, is_reusable=is_reusable)
 
-    def _send(
-        self, request: ForwardRequest, body: _Body, clock: Clock
-    ) -> tuple[_Exchange, SendHeaders]:
-        is_again = False
-        while True:
-            link = self._take(clock)
-            is_stale = link.requests > 0 and not is_again
-            try:
-                self._check(link)
-                exchange = _Exchange(link, body, clock)
-                return exchange, exchange.send(request)
-            except EndpointError as error:
-                self._give_back(link, is_reusable=False)
-                # A connection may have died in the pool without anybody noticing.
-                if not is_stale or error.progress is not Progress.NOTHING_SENT:
-                    raise
-                is_again = True
-            except BaseException:
-                self._give_back(link, is_reusable=False)
+    def _send(self, attempts: Attempts, body: _Body, clock: Clock) -> tuple[_Exchange, SendHeaders]:
+        """Make attempts until one has response headers; the caller ends what it gets."""
+        try:
+            while True:
+                if pause := attempts.next():
+                    time.sleep(pause)
+                    continue
+                exchange = _Exchange(body, clock)
+                if head := self._try(attempts, exchange, clock):
+                    return exchange, head
+                body.rewind()
+        except BaseException:
+            attempts.abandon()
+            raise
+
+    def _try(self, attempts: Attempts, exchange: _Exchange, clock: Clock) -> SendHeaders | None:
+        """Make one attempt; None when another one is to follow."""
+        number = attempts.container
+        try:
+            link = exchange.link = self._take(number, clock)
+            exchange.ending.is_reused = link.requests > 0
+            self._check(link)
+            head = exchange.send(link, attempts.request)
+            attempts.check_status(head.status)
+        except BaseException as error:
+            exchange.note(error)
+            is_next = attempts.failed(error, exchange.close())
+            if exchange.link is not None:
+                self._give_back(number, exchange.link, is_reusable=False)
+            if not is_next:
                 raise
+            return None
+        return head
 
-    def _take(self, clock: Clock) -> Link:
-        seconds = clock.sooner(self._acquire_timeout)
-        link = self._links.take(seconds)
+    def _take(self, number: int, clock: Clock) -> Link:
+        links, container = self._links[number], self._containers[number]
+        link = links.take(clock.sooner(self._acquire_timeout))
         if link is None:
             try:
                 limit = clock.sooner(self._connect_timeout)
-                link = connect(self._host, self._port, limit, self._max_packet_size)
+                link = connect(container.host, container.port, limit, self._max_packet_size)
             except BaseException:
-                self._links.give_back(None)
+                links.give_back(None)
                 raise
-        link.progress = Progress.NOTHING_SENT
+        link.begin()
         return link
 
-    def _give_back(self, link: Link, *, is_reusable: bool) -> None:
+    def _give_back(self, number: int, link: Link | None, *, is_reusable: bool) -> None:
+        assert link is not None
         if not is_reusable:
             link.close()
-        self._links.give_back(link if is_reusable else None)
+        self._links[number].give_back(link if is_reusable else None)
 
     def _check(self, link: Link) -> None:
         if self._ping_timeout is None:
@@ -338,11 +363,12 @@ class Client:
         if link.requests == 0 or time.monotonic() - link.idle_since > FRESH:
             link.ping(self._ping_timeout)
 
-    def ping(self, *, timeout: float = PING_TIMEOUT) -> float:
+    def ping(self, *, timeout: float = PING_TIMEOUT, member: str | None = None) -> float:
         """Ask the container over one of the connections whether it is there.
 
         Args:
             timeout: seconds for its answer; a connection that has to be made first has its own.
+            member: of the balancer; None for the only container there is.
 
         Returns:
             Seconds from question to answer.
@@ -353,7 +379,8 @@ class Client:
             PoolTimeout: all connections stayed busy.
             RemoteProtocolError: what came was no answer.
         """
-        link = self._take(Clock(None, None))
+        number = self._number(member)
+        link = self._take(number, Clock(None, None))
         is_reusable = False
         try:
             begun = time.monotonic()
@@ -361,7 +388,7 @@ class Client:
             is_reusable = True
             return time.monotonic() - begun
         finally:
-            self._give_back(link, is_reusable=is_reusable)
+            self._give_back(number, link, is_reusable=is_reusable)
 
     def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         """GET; see `request`."""

@@ -90,7 +90,7 @@ def to_container(test: Callable[..., Any]) -> Callable[..., None]:
             address = f"ajp://127.0.0.1:{server.port}"
             async with AsyncClient(address, secret="s", timeout=10) as client:
                 await test(Pair(client, server), **fixtures)
-                await until(lambda: client.worker.pool.busy == 0)
+                await until(lambda: client.workers[0].pool.busy == 0)
             await until(lambda: server.connections == 0)
             await until(lambda: open_files() <= files)
 
@@ -129,7 +129,7 @@ async def test_connection_is_used_again(pair: Pair) -> None:
     for _ in range(20):
         await pair.client.get("/")
     assert pair.server.connections == 1
-    pool = pair.client.worker.pool
+    pool = pair.client.workers[0].pool
     assert (pool.idle, pool.busy, pool.open) == (1, 0, 1)
     assert "idle=1" in repr(pair.client)
 
@@ -260,7 +260,7 @@ async def test_contradictions_are_found_before_a_connection_is_made(pair: Pair) 
     assert caught.value.limit == 8192 - 4 or caught.value.limit == 8192
     with pytest.raises(ValueError, match="url"):
         await pair.client.get("ftp://example.org/")
-    assert pair.client.worker.pool.open == 0
+    assert pair.client.workers[0].pool.open == 0
     assert pair.server.connections == 0
 
 
@@ -273,7 +273,7 @@ async def test_ping(pair: Pair) -> None:
         assert 0 < await pair.client.ping() < 5
         await pair.client.get("/")
     assert pair.server.connections == 1
-    assert pair.client.worker.pool.idle == 1
+    assert pair.client.workers[0].pool.idle == 1
 
 
 @both_loops
@@ -284,13 +284,13 @@ async def test_ping_without_an_answer() -> None:
     async with scripted_container(deaf) as port, AsyncClient(f"127.0.0.1:{port}") as client:
         with pytest.raises(CPingTimeout, match=r"no CPONG within 0\.01 s"):
             await client.ping(timeout=0.01)
-        await until(lambda: client.worker.pool.open == 0)
+        await until(lambda: client.workers[0].pool.open == 0)
         asking = asyncio.create_task(client.ping())
-        await until(lambda: client.worker.pool.busy == 1)
+        await until(lambda: client.workers[0].pool.busy == 1)
         asking.cancel()
         await asyncio.wait([asking])
         assert asking.cancelled()
-        await until(lambda: client.worker.pool.open == 0)
+        await until(lambda: client.workers[0].pool.open == 0)
     with pytest.raises(PoolClosed):
         await client.ping()
 
@@ -314,10 +314,10 @@ async def test_ping_that_waits_for_a_connection(pair: Pair) -> None:
         async with client.stream("GET", "/big"):
             waiting = asyncio.create_task(client.ping())
             called_off = asyncio.create_task(client.ping())
-            await until(lambda: client.worker.pool.waiting == 2)
+            await until(lambda: client.workers[0].pool.waiting == 2)
             called_off.cancel()
             await asyncio.wait([called_off])
-            assert client.worker.pool.waiting == 1
+            assert client.workers[0].pool.waiting == 1
         assert await waiting > 0
 
 
@@ -327,7 +327,7 @@ async def test_stream(pair: Pair) -> None:
         assert repr(response) == "<AsyncStreamedResponse 200 OK>"
         assert b"".join([data async for data in response.iter_bytes()]) == FIVE_MB
         assert await response.read() == b""
-    assert pair.client.worker.pool.idle == 1
+    assert pair.client.workers[0].pool.idle == 1
 
 
 @to_container
@@ -354,7 +354,7 @@ async def test_leaving_a_stream_closes_its_connection(pair: Pair) -> None:
         await anext(stream)
     with pytest.raises(EndpointClosed):
         await rest(stream)
-    assert pair.client.worker.pool.idle == 0
+    assert pair.client.workers[0].pool.idle == 0
     await until(lambda: pair.server.connections == 0)
 
 
@@ -506,7 +506,7 @@ async def test_container_that_goes_away(
     ):
         with pytest.raises(kind) as caught:
             await client.get("/")
-        assert client.worker.pool.busy == 0
+        assert client.workers[0].pool.busy == 0
     assert caught.value.reason is reason
     assert caught.value.progress is progress or caught.value.progress == progress
 
@@ -524,7 +524,7 @@ async def test_garbage(noise: bytes) -> None:
     ):
         with pytest.raises(RemoteProtocolError):
             await client.get("/")
-        assert client.worker.pool.open <= 1
+        assert client.workers[0].pool.open <= 1
 
 
 @to_container
@@ -610,7 +610,7 @@ async def test_cancelled_request_leaves_nothing(pair: Pair) -> None:
         task.cancel()
     done, _ = await asyncio.wait(tasks)
     assert all(task.cancelled() for task in done)
-    await until(lambda: pair.client.worker.pool.open == 0)
+    await until(lambda: pair.client.workers[0].pool.open == 0)
     await until(lambda: pair.server.connections == 0)
     gc.collect()
     names = [task.get_name() for task in asyncio.all_tasks()]
@@ -622,10 +622,10 @@ async def test_cancelled_while_waiting_for_a_connection(pair: Pair) -> None:
     async with AsyncClient(f"127.0.0.1:{pair.server.port}", secret="s", pool_size=1) as client:
         async with client.stream("GET", "/big"):
             waiting = asyncio.ensure_future(client.get("/"))
-            await until(lambda: client.worker.pool.waiting == 1)
+            await until(lambda: client.workers[0].pool.waiting == 1)
             waiting.cancel()
             await asyncio.wait([waiting])
-            assert client.worker.pool.waiting == 0
+            assert client.workers[0].pool.waiting == 0
         assert (await client.get("/")).status == 200
 
 

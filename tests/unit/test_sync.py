@@ -139,7 +139,7 @@ def test_shared_by_threads(server: Server) -> None:
         for thread in threads:
             thread.join()
         assert answers == [True] * 80
-        assert client._links.open <= 3
+        assert client._links[0].open <= 3
 
 
 # --- content ------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ def test_dead_connection_is_not_used_again(behind: bytes) -> None:
     ):
         for _ in range(3):
             assert client.get("/").content == b"hello"
-            until(lambda: not client._links.idle or not client._links.idle[0].is_alive)
+            until(lambda: not client._links[0].idle or not client._links[0].idle[0].is_alive)
 
 
 def test_stray_packet_within_the_stream_context() -> None:
@@ -434,9 +434,9 @@ def test_pool_that_stays_busy(server: Server) -> None:
 def test_old_connections_are_closed(server: Server) -> None:
     with Client(f"127.0.0.1:{server.port}", secret="s", idle_timeout=0.0) as client:
         client.get("/")
-        (link,) = client._links.idle
+        (link,) = client._links[0].idle
         client.get("/")
-        assert client._links.idle != [link]
+        assert client._links[0].idle != [link]
 
 
 def test_closed_client(server: Server) -> None:
