@@ -37,7 +37,7 @@ LOOK_EVERY: Final = 0.1
 #: Most that one look adds to a silence: when looks come later it was us who stood still.
 MOST_OF_A_LOOK: Final = 0.25
 #: Seconds of silence after which a container with requests under way is asked out of turn.
-SUSPICIOUS: Final = 0.5
+SUSPICIOUS: Final = 0.3
 
 # What is no failure of a container that others hear of meanwhile.
 _LATE: Final = frozenset({Reason.CPING_TIMEOUT, Reason.CONNECT_TIMEOUT})

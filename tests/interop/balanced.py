@@ -49,10 +49,13 @@ _CLUSTER = """\
 """
 
 
-def node_options(name: str, record: Path) -> TomcatOptions:
+def node_options(name: str, record: Path, *, threads: int = 250) -> TomcatOptions:
     """What a node of the balancer is told: its route, and where its servlet writes."""
     return TomcatOptions(
-        packet_sizes=(8192,), route=name, java_options=(f"-Dprobe.record={record}",)
+        packet_sizes=(8192,),
+        route=name,
+        threads=threads,
+        java_options=(f"-Dprobe.record={record}",),
     )
 
 
@@ -97,13 +100,14 @@ class ClusteredTomcat(Tomcat):
 
 
 class BalancedDaemon(Daemon):
-    """One ajpd before several connectors, from the files of mod_jk; one process serves.
+    """One ajpd before several connectors, from the files of mod_jk.
 
     Args:
         directory: for its files; made here.
         connectors: of the members, by name.
         balancer: directives of the balancer.
         more: whole lines of workers.properties.
+        processes: that serve.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class BalancedDaemon(Daemon):
         connectors: Mapping[str, Connector],
         balancer: Mapping[str, object] | None = None,
         *more: str,
+        processes: int = 1,
     ) -> None:
         directory.mkdir()
         lines = ["worker.list=lb", "worker.lb.type=lb", *more]
@@ -126,7 +131,7 @@ class BalancedDaemon(Daemon):
         rules.write_text("/app|/*=lb\n", encoding="utf-8")
         port = free_port()
         places = [str(ROOT), str(ROOT / "daemon"), os.environ.get("PYTHONPATH", "")]
-        files = ("--workers", str(workers), "--map", str(rules), "--processes", "1")
+        files = ("--workers", str(workers), "--map", str(rules), "--processes", str(processes))
         self.process = ServerProcess(
             "ajpd",
             [AJPD_PYTHON, "-m", "ajpd", "run", *files, "--listen", f"127.0.0.1:{port}"],

@@ -50,7 +50,7 @@ _SERVER = """\
 """
 _CONNECTOR = """\
     <Connector protocol="AJP/1.3" address="127.0.0.1" port="{port}" packetSize="{packet_size}"
-               secret={secret} maxThreads="250" minSpareThreads="4"{more} />"""
+               secret={secret} maxThreads="{threads}" minSpareThreads="4"{more} />"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ class TomcatOptions:
     allowed_attributes: str | None = None
     believes_remote_user: bool = False
     heap: str = "192m"
+    threads: int = 250
     java_options: tuple[str, ...] = field(default=())
 
 
@@ -114,6 +115,7 @@ class Tomcat:
                 port=connector.port,
                 packet_size=connector.packet_size,
                 secret=quoteattr(connector.secret),
+                threads=self.options.threads,
                 more=more,
             )
             for connector in self.connectors.values()

@@ -328,7 +328,7 @@ _PROBE: Final = (
         since=_FIRST,
         doc="Milliseconds between two probes. A CPING is sent at once where a connection of the "
         "probe breaks, and where requests are under way and nothing was heard of the container "
-        "for half a second.",
+        "for a third of a second.",
     ),
     _ajp_ms(
         name="probe_timeout",
