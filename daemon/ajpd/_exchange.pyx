@@ -39,6 +39,8 @@ cdef double HEAD_WAITS = 0.05
 cdef double END_WAITS = 1.0
 cdef object SERVED = Outcome.OK
 cdef object NOTHING_SENT = Progress.NOTHING_SENT
+cdef object HEAD_SENT = Progress.HEAD_SENT
+cdef object RESPONSE_STARTED = Progress.RESPONSE_STARTED
 
 
 @cython.final
@@ -282,6 +284,8 @@ cdef class Exchange(Attempt):
         self.disarm()
         if self.answered:
             return
+        if reason is Reason.FROZEN and progress == RESPONSE_STARTED and not self.answer.begun:
+            progress = HEAD_SENT
         if self.reused and progress == NOTHING_SENT:
             self.account.stale += 1
         if self.answer.begun:
@@ -344,6 +348,9 @@ cdef class Exchange(Attempt):
         """Whether another member may have the request, and can."""
         if self.placement is None or self.placement.choice is None or self.answered:
             return False
+        if progress == RESPONSE_STARTED and self.head_bytes is not None and not self.answer.begun:
+            # Its head is here, and of that nobody knows.
+            progress = HEAD_SENT
         return may_move_on(
             Reason.FROZEN,
             progress,
@@ -423,7 +430,9 @@ cdef class Exchange(Attempt):
         ):
             self._fail_on_status(head.status)
             return
-        self.head_bytes = None
+        if self.placement is None or self.upload is not None or self.target.head_waits <= HEAD_WAITS:
+            # Nobody else will get it.
+            self.head_bytes = None
         self.account.answered = monotonic()
         if self.placement is not None:
             if self.placement.choice.set_cookie is not None:
@@ -487,16 +496,22 @@ cdef class Exchange(Attempt):
         """One write for all that one read brought.
 
         A head alone waits a moment: Tomcat sends it in a packet of its own, and what it belongs
-        to follows at once unless the application flushed.
+        to follows at once unless the application flushed, or Tomcat froze. While it waits for
+        that the request may still go elsewhere.
         """
+        cdef double wait = HEAD_WAITS
         if self.answered:
             return
         if not self.flush_wanted and self.answer.waits():
-            self.service.wheel.arm(self, monotonic() + HEAD_WAITS)
+            if self.head_bytes is not None and self.answer.pieces_size == 0:
+                wait = self.target.head_waits
+            self.service.wheel.arm(self, monotonic() + wait)
             return
         self.disarm()
         self.flush_wanted = False
         self.answer.write(False)
+        if self.answer.begun:
+            self.head_bytes = None
 
     cpdef on_deadline(self, double now):
         """Nothing followed the head, or END_RESPONSE did not; or another attempt is due."""
@@ -509,6 +524,10 @@ cdef class Exchange(Attempt):
             else:
                 self._try()
         elif not self.answered:
+            if self.head_bytes is not None and self.answer.pieces_size == 0:
+                # A container that sends heads early, and does not say that it wants them to leave.
+                self.target.head_waits = HEAD_WAITS
+            self.head_bytes = None
             self.answer.write(False)
         elif self.endpoint is not None:
             self.endpoint.abort()

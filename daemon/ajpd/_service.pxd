@@ -27,6 +27,7 @@ cdef class Target:
     cdef object recovery_options        # int, or None when nobody said
     cdef object fail_on_status          # tuple of statuses, soft ones negative; None
     cdef readonly uint32_t slot         # of the container in the status table; NO_SLOT: none
+    cdef public double head_waits       # seconds that a head of an answer waits for what follows
 
 
 cdef class Service:

@@ -40,6 +40,7 @@ class Target:
     def name(self) -> str: ...
     @property
     def slot(self) -> int: ...
+    head_waits: float
     def __init__(
         self,
         name: str,
@@ -53,6 +54,7 @@ class Target:
         fail_on_status: Iterable[int] = (),
         replay_buffer: int = 0,
         slot: Slot | None = None,
+        head_waits: float = 0.05,
     ) -> None: ...
 
 @disjoint_base

@@ -64,6 +64,7 @@ cdef class Target:
         fail_on_status=(),
         replay_buffer=0,
         Slot slot=None,
+        double head_waits=0.05,
     ):
         self.name = name
         self.worker = worker
@@ -76,6 +77,7 @@ cdef class Target:
         self.recovery_options = recovery_options
         self.fail_on_status = tuple(fail_on_status) or None
         self.slot = NO_SLOT if slot is None else slot.index
+        self.head_waits = head_waits
 
 
 cdef class Service:

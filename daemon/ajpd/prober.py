@@ -123,7 +123,7 @@ class _Watched:
         if self._is_standing_still():
             if now >= self._next_at or self._state is not ProbeState.FROZEN:
                 self._next_at = now + self._config.interval_ms / 1000
-                words = f"no CPONG and not a byte for {self._silent_s:.1f} s"
+                words = f"no CPONG, and not a byte to anybody, for {self._unanswered_s:.1f} s"
                 self._found(ProbeState.FROZEN, now, reason=Reason.FROZEN, words=words)
         elif now >= self._next_at:
             self._next_at = now + self._config.interval_ms / 1000
@@ -157,6 +157,8 @@ class _Watched:
                 return
             if result.reason is Reason.CPING_TIMEOUT and self._freeze_s > 0:
                 return
+        if result.is_good:
+            self._silent_s = 0.0
         if not result.is_good:
             self._fail(result, now)
         elif self._page is None:

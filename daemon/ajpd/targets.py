@@ -1,12 +1,19 @@
 """Workers as processes have them: a container's directives in the units of the library."""
 
+from typing import Final
+
 from ajp._slot import Slot
 from ajp.worker import Worker, WorkerSettings
 
 from ._service import Target
-from .config.model import WorkerConfig
+from .config.model import ProbeConfig, WorkerConfig
 
 __all__ = ["make_target", "worker_settings"]
+
+#: Seconds that a head of an answer waits for its body where nobody else could answer.
+HEAD_WAITS: Final = 0.05
+#: Seconds beyond freeze_timeout until all processes know of a container that froze.
+FOUND_WITHIN: Final = 0.7
 
 
 def worker_settings(config: WorkerConfig) -> WorkerSettings:
@@ -48,4 +55,15 @@ def make_target(config: WorkerConfig, worker: Worker, slot: Slot) -> Target:
         fail_on_status=config.fail_on_status,
         replay_buffer=config.replay_buffer,
         slot=slot,
+        head_waits=_head_waits(config.probe),
     )
+
+
+def _head_waits(probe: ProbeConfig) -> float:
+    """Seconds that the head of an answer may wait for what belongs to it.
+
+    Until it has left, the request can leave a container that freezes just then.
+    """
+    if probe.kind == "off" or probe.freeze_timeout_ms <= 0:
+        return HEAD_WAITS
+    return probe.freeze_timeout_ms / 1000 + FOUND_WITHIN

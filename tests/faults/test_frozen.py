@@ -15,6 +15,7 @@ from ajpd.config.model import ProbeConfig
 from tests.faults.cluster import Cluster, cluster, session
 from tests.faults.container import (
     CPONG,
+    FLUSH,
     Connection,
     Container,
     Step,
@@ -154,7 +155,8 @@ async def test_requests_behind_a_cping_move_whatever_they_are() -> None:
 
 async def test_an_answer_that_began_waits() -> None:
     goes_on = asyncio.Event()
-    a = Freezing([send(headers(200, (b"Content-Length", b"4"))), wait(goes_on), respond_rest])
+    head = send(headers(200, (b"Content-Length", b"4")), FLUSH)
+    a = Freezing([head, wait(goes_on), respond_rest])
     async with pair(a) as made:
         await settled(made, "a", ProbeState.ANSWERS)
         began = await asked(made, get(b"/", TO_A))
@@ -168,6 +170,44 @@ async def test_an_answer_that_began_waits() -> None:
         a.thaw()
         assert await began == b"200 rest"
         assert rescued(made) == 0
+
+
+async def test_an_answer_of_which_nobody_knows_moves() -> None:
+    """The head alone came, as Tomcat sends it, and waits for what belongs to it."""
+    a = Freezing([swallow, send(headers(200, (b"Content-Length", b"4"))), respond_rest])
+    async with pair(a) as made:
+        await settled(made, "a", ProbeState.ANSWERS)
+        a.freeze()
+        a.scripts[0] = a.scripts[0][1:]
+        began = await asked(made, get(b"/", TO_A))
+        waits = await asked(made, post(b"once", b"/", TO_A))
+        assert await began == b"200 from b"
+        assert not waits.done()
+        a.thaw()
+        assert await waits == b"200 rest"
+        assert rescued(made) == 1
+
+
+async def test_heads_that_come_early_are_learned() -> None:
+    """Another container than Tomcat may send them without a word that they are to leave."""
+    goes_on = asyncio.Event()
+    a = Container([send(headers(200, (b"Content-Length", b"4"))), wait(goes_on), finish])
+    async with pair(a) as made:
+        await settled(made, "a", ProbeState.ANSWERS)
+        for most in (3.0, 0.5):
+            client = await made.connect()
+            begun = asyncio.get_running_loop().time()
+            await client.send(get(b"/", TO_A))
+            while b"\r\n\r\n" not in client.buffer:
+                await client.more()
+            assert asyncio.get_running_loop().time() - begun < most
+            goes_on.set()
+            assert (await client.response()).body == b"rest"
+            goes_on.clear()
+
+
+async def finish(connection: Connection) -> None:
+    await connection.write(chunk(b"rest") + b"AB\0\x02\x05\x01")
 
 
 async def respond_rest(connection: Connection) -> None:
