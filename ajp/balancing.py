@@ -186,8 +186,7 @@ class Balancer:
         """Begin to find a member for a request; nobody is elected yet."""
         with self._lock:
             life = self._live()
-            rounds = lb.Rounds(life.policy, self._session(request))
-            return Placement(self, self._lock, life, rounds)
+            return Placement(self, self._lock, life, self._session(request))
 
     def _session(self, request: ForwardRequest) -> lb.Session | None:
         """The session of a request, or the member that its route attribute asks for."""
@@ -302,20 +301,21 @@ class Placement:
         balancer: elects.
         lock: of the balancer.
         life: of the balancer, as it was when the request began.
-        rounds: of the request.
+        session: of the request; None when it has none.
 
     Attributes:
         choice: the member that has the request; None while it has none.
     """
 
     def __init__(
-        self, balancer: Balancer, lock: threading.Lock, life: _Life, rounds: lb.Rounds
+        self, balancer: Balancer, lock: threading.Lock, life: _Life, session: lb.Session | None
     ) -> None:
         self.balancer = balancer
         self.choice: lb.Choice | None = None
         self._lock = lock
         self._life = life
-        self._rounds = rounds
+        self._session = session
+        self._rounds = lb.Rounds(life.policy, session)
         self._begun_at = 0.0
 
     def next(self) -> lb.Choice | lb.Pause | lb.NoMember:
@@ -328,8 +328,15 @@ class Placement:
             if isinstance(found, lb.Choice):
                 self.choice, self._begun_at = found, now
                 self._life.policy.begin(found)
+                self._note_session(found, now)
             self._life.log_changes(self.balancer.name)
         return found
+
+    def _note_session(self, choice: lb.Choice, now: float) -> None:
+        """Note in the table that a session was seen where it lives: who drains wants to know."""
+        column = self._life.column
+        if column is not None and self._session is not None and choice.is_sticky:
+            column.session_seen(self._life.slots[choice.member], self._session.ids[0], now)
 
     def end(
         self,
