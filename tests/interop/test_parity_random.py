@@ -10,7 +10,8 @@ from ajpd.config import load_files
 from .modjk import ask_mod_jk
 from .test_parity import compare
 
-NUMBERS = ["0", "1", "5", "60", "007", "+3", "2k", "1K", "90 k", "7x", "15s", "3.5", "-1", "-60"]
+#: Without blanks before k, which versions of mod_jk read in different ways.
+NUMBERS = ["0", "1", "5", "60", "007", "+3", "2k", "1K", "7x", "15s", "3.5", "-1", "-60"]
 BOOLS = ["1", "0", "on", "off", "True", "FALSE", "y", "n", "yes", "no", "t", "F", "Yeah", "never"]
 SIZES = ["0", "1", "8192", "8193", "9000", "16k", "65536", "65537", "1m", "-5"]
 
@@ -34,7 +35,8 @@ AJP = {
     "socket_keepalive": BOOLS,
     "socket_buffer": SIZES,
     "lbfactor": NUMBERS,
-    "distance": NUMBERS[:-2],
+    # Repeated ones are joined, and versions differ in what a k behind the second one means.
+    "distance": ["0", "1", "5", "60", "007", "+3", "7x"],
     "route": ["r{}", "x.r{}", "d.e.r{}"],
     "domain": ["d1", "d2"],
     "redirect": ["r1", "nobody"],

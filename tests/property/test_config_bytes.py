@@ -1,5 +1,6 @@
 """Whatever bytes stand in its files, a configuration is loaded, or refused with errors."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from ajpd.cli import main
 from ajpd.config import Config, ConfigErrors, load_files, load_toml
+from ajpd.config.directives import WORKER_SCOPES, in_scope
+from ajpd.config.values import Scope
 
 ENV = {"a": "€", "b": "/", "AJP_SECRET": "s"}
 
@@ -76,8 +79,16 @@ TOMLS = st.sampled_from(
         *(b"[attributes]\n", b"A='header:B'\n", b"reload=", b"'5s'\n", b"[log]\n", b"level="),
         *(b"trusted_proxies=", b"error_pages=", b"user=", b"ciphers=", b"remote_user=", b"secret="),
         *(b"[worker.b]\ntype='lb'\nbalance_workers=['a']\n", b"[table]\n", b"client_ca=", b"\n"),
+        *(b"type=", b"balance_workers=", b"['a']\n", b"[[1],{a=2}]\n", b"{a=1}\n", b"route="),
+        *(b"fail_on_status=", b"redirect=", b"mount_copy=", b"probe_uri=", b"sticky_session="),
+        *(b"[worker.s]\ntype='status'\n", b"good=", b"nan\n", b"inf\n", b"99999999999999999999\n"),
     ]
 )
+
+
+def quoted(text: str) -> str:
+    """A basic string of TOML."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def bytes_of(pieces: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
@@ -122,6 +133,66 @@ def test_files_of_mod_jk(tmp_path: Path, workers: bytes, uri_map: bytes) -> None
 def test_ajpd_toml(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "t").write_bytes(text)
     loads_or_refuses(lambda: load_toml(tmp_path / "t", env=ENV))
+
+
+TEXTS = st.sampled_from(
+    ["", "a", "b", "lb", "s", "ajp13", "status", "/*", "5s", "1", "env:a", "*"]
+) | (st.text(st.characters(exclude_categories=["Cs"]), max_size=8))
+VALUES = st.recursive(
+    TEXTS.map(quoted)
+    | (st.integers() | st.booleans()).map(lambda value: str(value).lower())
+    | st.sampled_from(["1.5", "nan", "-inf", "1979-05-27", "07:32:00", "1979-05-27T07:32:00Z"]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda found: f"[{', '.join(found)}]")
+        | st.dictionaries(TEXTS.map(quoted), inner, max_size=2).map(
+            lambda found: "{" + ", ".join(f"{key} = {value}" for key, value in found.items()) + "}"
+        )
+    ),
+    max_leaves=4,
+)
+WORKER_KEYS = sorted({name for scope in WORKER_SCOPES for name in in_scope(scope)})
+SECTIONS = {
+    "[host.'a.b']": Scope.HOST,
+    **{scope.value: scope for scope in Scope if scope.value[1:-1] in in_scope(Scope.TOP)},
+}
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    """Any values for keys that there are, in sections that there are."""
+    lines = []
+    for header in ("[worker.a]", "[worker.lb]", "[worker.s]"):
+        keys = draw(st.lists(st.sampled_from(WORKER_KEYS), max_size=4, unique=True))
+        lines += [header, *(f"{key} = {draw(VALUES)}" for key in keys)]
+        if header == "[worker.lb]" and "type" not in keys and "balance_workers" not in keys:
+            lines += ["type = 'lb'", "balance_workers = ['a']"]
+        if header == "[worker.s]" and "type" not in keys:
+            lines += ["type = 'status'"]
+    for header in draw(st.lists(st.sampled_from(sorted(SECTIONS)), max_size=3, unique=True)):
+        known = sorted(in_scope(SECTIONS[header]))
+        keys = draw(st.lists(st.sampled_from(known), max_size=4, unique=True))
+        lines += [header, *(f"{key} = {draw(VALUES)}" for key in keys)]
+    for header in ("[mount]", "[attributes]"):
+        pairs = draw(st.dictionaries(TEXTS.map(quoted), VALUES, max_size=2))
+        lines += [header, *(f"{key} = {value}" for key, value in pairs.items())]
+    return "\n".join(lines) + "\n"
+
+
+@SETTINGS
+@given(documents())
+def test_any_value_of_any_key(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t").write_text(text, "utf-8")
+    loads_or_refuses(lambda: load_toml(tmp_path / "t", env=ENV))
+
+
+@SETTINGS
+@given(st.lists(st.tuples(st.sampled_from(["a", "lb", "s"]), st.sampled_from(WORKER_KEYS), TEXTS)))
+def test_any_text_of_any_directive(tmp_path: Path, lines: list[tuple[str, str, str]]) -> None:
+    text = "worker.list=a,lb,s\nworker.lb.type=lb\nworker.lb.balance_workers=a\n"
+    text += "worker.s.type=status\nworker.a.port=1\n"
+    text += "".join(f"worker.{name}.{key}={value}\n" for name, key, value in lines)
+    (tmp_path / "w").write_text(text, "utf-8")
+    loads_or_refuses(lambda: load_files(tmp_path / "w", env=ENV))
 
 
 @SETTINGS

@@ -53,7 +53,7 @@ def host_name(text: str) -> str:
     name = text.lower().rstrip(".")
     if not name.isascii():
         try:
-            meant = name.encode("idna").decode()
+            meant = repr(name.encode("idna").decode())
         except UnicodeError:
             meant = "its form that begins with xn--"
         raise ValueError(f"{text!r}: browsers ask for {meant}, write that")

@@ -147,8 +147,9 @@ def check_type(section: Section, findings: Findings) -> None:
             say = findings.warn if section.is_lenient else findings.error
             say(section.place, what, directive="type", hint="type=lb")
         return
-    if entry.value in _BYGONE:
-        what = f"type {entry.value} of worker {section.name!r}: {_BYGONE[str(entry.value)]}"
+    written = str(entry.value)
+    if written in _BYGONE:
+        what = f"type {written} of worker {section.name!r}: {_BYGONE[written]}"
         findings.error(entry.value_place, what, directive="type")
         return
     try:

@@ -39,6 +39,7 @@ def build_server(
         default = cast(tuple[str, ...], default_of(lookup(Scope.SERVER, "listen")))
         listen = tuple(ListenAddress.parse(text) for text in default)
     trusted = cast(tuple[str, ...], value_of(document, Scope.SERVER, "trusted_proxies"))
+    header = text("reply_timeout_header")
     config = ServerConfig(
         listen=listen,
         header_timeout_ms=number("header_timeout"),
@@ -51,7 +52,7 @@ def build_server(
         trusted_proxies=trusted,
         forwarded_headers=cast(ForwardedHeaders, text("forwarded_headers")),
         forward_uri=cast(ForwardURI, text("forward_uri")),
-        reply_timeout_header=canonical(text("reply_timeout_header")).decode(),
+        reply_timeout_header=canonical(header).decode() if header.isascii() else header,
         error_pages=beside(document, text("error_pages")),
         shutdown_timeout_ms=number("shutdown_timeout"),
         processes=_processes(value_of(document, Scope.SERVER, "processes")),

@@ -66,7 +66,7 @@ def test_names(text: str, name: str) -> None:
         ("", "neither a host name nor an address"),
         ("a b", "neither a host name nor an address"),
         ("www.example.org:8080", "a host has no port"),
-        ("bücher.example", "browsers ask for xn--bcher-kva.example, write that"),
+        ("bücher.example", "browsers ask for 'xn--bcher-kva.example', write that"),
         ("ü" * 80, "its form that begins with xn--"),
         ("*", "rules for all other names belong into"),
         ("www.*.org", "a \\* stands for whole labels at the beginning"),

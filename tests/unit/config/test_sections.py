@@ -7,6 +7,7 @@ from ajpd.config.sections import (
     Section,
     SectionValues,
     check_names,
+    check_type,
     listed_workers,
     maintain_ms,
     sections_from_properties,
@@ -197,6 +198,16 @@ def test_secrets_of_any_type() -> None:
     assert [str(e) for e in findings.errors] == [
         "f:1: secret: the environment variable 'NONE' is not set or empty"
     ]
+
+
+def test_a_type_that_is_no_text() -> None:
+    for value in (["ajp14"], {"a": 1}, 5):
+        entries = {"type": Entry(name="type", value=value, place=Place("t", 1))}
+        section = Section(name="a", place=Place("t", 1), entries=entries)
+        findings = Findings()
+        check_type(section, findings)
+        (error,) = findings.errors
+        assert error.message.startswith("type: must be one of ajp13, lb, status, not ")
 
 
 def test_entries_hide_their_values() -> None:
