@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from ajp.lb import Activation
 from ajp.snapshot import ProbeState
 from ajpd.config.model import ProbeConfig
-from tests.faults.cluster import Cluster, cluster, session
+from tests.faults.cluster import Cluster, cluster, overrides, rule, session
 from tests.faults.container import (
     CPONG,
     FLUSH,
@@ -245,6 +246,34 @@ async def test_a_container_that_stands_alone(caplog: pytest.LogCaptureFixture) -
         await settled(made, "app", ProbeState.ANSWERS)
     assert "it is in no balancer, so nobody else can have its requests" in caplog.text
     assert "worker=app answers after" in caplog.text
+
+
+async def test_a_session_that_may_go_nowhere_else_waits() -> None:
+    a = Freezing()
+    async with pair(a, balancer={"sticky_session_force": True}) as made:
+        await settled(made, "a", ProbeState.ANSWERS)
+        a.freeze()
+        stays = await asked(made, get(b"/", TO_A))
+        await eventually(lambda: a.executions == 1)
+        await settled(made, "a", ProbeState.FROZEN)
+        await asyncio.sleep(0.3)
+        assert not stays.done()
+        a.thaw()
+        assert await stays == b"200 fine"
+
+
+async def test_a_rule_that_allows_nobody_else() -> None:
+    a = Freezing()
+    alone = rule(b"/alone/*", activations=overrides(2, b=Activation.STOPPED))
+    async with pair(a, rules=[alone]) as made:
+        await settled(made, "a", ProbeState.ANSWERS)
+        a.freeze()
+        stays = await asked(made, get(b"/alone/x"))
+        leaves = await asked(made, get(b"/x", TO_A))
+        assert await leaves == b"200 from b"
+        assert not stays.done()
+        a.thaw()
+        assert await stays == b"200 fine"
 
 
 async def test_all_threads_at_work_is_not_frozen() -> None:

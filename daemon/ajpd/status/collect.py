@@ -128,7 +128,7 @@ def collect(
 
 
 def _processes(table: Memory, moment: _Moment) -> Iterable[ProcessReport]:
-    prober = int(getattr(table, "prober", 0))
+    prober = table.prober
     for process in table.processes():
         yield ProcessReport(
             pid=process.pid,
@@ -136,7 +136,7 @@ def _processes(table: Memory, moment: _Moment) -> Iterable[ProcessReport]:
             generation=process.generation,
             state=process.state,
             heartbeat_age_s=moment.age(process.heartbeat_ns / 1e9),
-            is_prober=prober == process.column + 1,
+            is_prober=prober == process.column,
         )
 
 
@@ -204,7 +204,7 @@ class _Collector:
         state = getattr(snapshot, "probe_state", None)
         if state is None:
             return None
-        rtt_s = float(getattr(snapshot, "probe_rtt", 0.0))
+        rtt_s = snapshot.probe_rtt_s
         return Probe(
             state=_PROBE_STATES[state] if state < len(_PROBE_STATES) else str(state),
             age_s=self._moment.age(getattr(snapshot, "probe_at", 0.0)),
