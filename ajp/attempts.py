@@ -248,6 +248,8 @@ def _addressed(
     request: ForwardRequest, secret: bytes | None, choice: lb.Choice | None
 ) -> ForwardRequest:
     """A request for one container: its secret first, so that it can stop early; its route last."""
+    if secret is None and choice is None:
+        return request
     attributes = list(request.attributes)
     if secret is not None:
         attributes.insert(0, Attribute(AttributeCode.SECRET, secret))

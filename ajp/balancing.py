@@ -240,7 +240,8 @@ class _Life:
         self.is_open = True
         self.column: Column | None = None
         self.slots: tuple[Slot, ...] = ()
-        store: TableStore | None = None
+        # Refuses what cannot be, before a place in the table is taken for it.
+        self.policy = lb.Balancer(members, balancer.settings, random=Random())
         if table is not None:
             with table.lock():
                 shared = table.balancer(balancer.name)
@@ -251,12 +252,12 @@ class _Life:
                 for slot, member in zip(self.slots, members, strict=True):
                     slot.settle(member.activation)
                 self.column = table.claim_process()
-            store = TableStore(shared, self.slots, self.column)
             # Whoever forgets to close gives the place back when it ends, or is collected.
             self._give_back = weakref.finalize(
                 self, _give_back, table, self.column.number, os.getpid()
             )
-        self.policy = lb.Balancer(members, balancer.settings, store=store, random=Random())
+            store = TableStore(shared, self.slots, self.column)
+            self.policy = lb.Balancer(members, balancer.settings, store=store, random=Random())
 
     def end(self) -> None:
         """Count no more."""

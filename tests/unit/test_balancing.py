@@ -158,6 +158,11 @@ def test_table_that_is_full(table: Table) -> None:
         Balancer(TWO, name="one", table=table)
     balancers.pop().close()
     Balancer(TWO, name="one", table=table).close()
+    with pytest.raises(ValueError, match="two members"):
+        Balancer(
+            [Member("h:1", name="a", route="r"), Member("h:2", name="b", route="r")], table=table
+        )
+    assert len(table.processes()) == 2
     with pytest.raises(TableFull):
         Balancer({f"m{number}": f"h:{number + 1}" for number in range(9)}, table=table)
 
