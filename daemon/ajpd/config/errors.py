@@ -6,13 +6,17 @@ anything.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from ajp.errors import AJPError
 
 __all__ = ["ConfigError", "ConfigErrors", "ConfigWarning", "Findings", "Place", "suggest"]
+
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Place(NamedTuple):
@@ -39,8 +43,9 @@ class Place(NamedTuple):
 
 
 def _sentence(where: str, message: str, hint: str) -> str:
+    """One line, whatever stands in the files: names and paths may hold line ends, and worse."""
     tail = f" (did you mean {hint!r}?)" if hint else ""
-    return f"{where}: {message}{tail}"
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], f"{where}: {message}{tail}")
 
 
 class ConfigError(AJPError):

@@ -30,6 +30,12 @@ def test_place_is_as_exact_as_known(line: int | None, column: int | None, text: 
     assert str(ConfigWarning(message="m", file="f", line=line, column=column)) == text
 
 
+def test_one_thing_is_one_line() -> None:
+    error = ConfigError("a\nb\x1b[2J\x85c\u2028d", file="f\r", line=1, hint="\n")
+    assert str(error) == r"f\r:1: a\nb\x1b[2J\x85c\u2028d (did you mean '\n'?)"
+    assert error.message == "a\nb\x1b[2J\x85c\u2028d"
+
+
 def test_errors_are_counted() -> None:
     findings = Findings()
     for message in ("a", "b", "a"):
