@@ -251,6 +251,8 @@ class _Life:
                 )
                 for slot, member in zip(self.slots, members, strict=True):
                     slot.settle(member.activation)
+                # Nobody else may be there to clear up behind those that were killed.
+                table.clear_dead()
                 self.column = table.claim_process()
             # Whoever forgets to close gives the place back when it ends, or is collected.
             self._give_back = weakref.finalize(

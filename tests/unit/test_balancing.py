@@ -240,6 +240,7 @@ def test_fork_shares_a_table(table: Table) -> None:
 def test_fork_that_dies_is_forgotten(table: Table) -> None:
     balancer = Balancer(TWO, table=table)
     in_child(lambda: elected(balancer) and None)
-    table.clear_dead()
-    assert in_flight(balancer) == 0
+    assert in_flight(balancer) == 1
+    with Balancer(TWO, table=table):
+        assert in_flight(balancer) == 0
     balancer.close()
