@@ -239,7 +239,7 @@ async def test_dump_shows_everything_but_the_secret(client: AsyncClient) -> None
     )
     rows = dict(re.findall(r"^(.+?)  +(.*)$", answer.text, re.MULTILINE))
     assert rows["attribute secret"] == "(not shown)"
-    assert client._settings.secret.decode() not in answer.text  # type: ignore[union-attr]
+    assert client._containers[0].secret.decode() not in answer.text  # type: ignore[union-attr]
     assert answer.text.count("header X-Twice") == 2
     wanted = {
         "container": "nodeA",
