@@ -28,10 +28,10 @@ ErrorLog {base}/httpd.error.log
 {modules}
 ServerLimit 1
 StartServers 1
-ThreadsPerChild 2
+ThreadsPerChild 16
 MinSpareThreads 1
-MaxSpareThreads 2
-MaxRequestWorkers 2
+MaxSpareThreads 16
+MaxRequestWorkers 16
 MaxKeepAliveRequests 0
 DocumentRoot {base}/empty
 Listen 127.0.0.1:{port}
@@ -42,6 +42,7 @@ JkShmFile {base}/jk.shm
 JkLogFile {base}/mod_jk.log
 JkLogLevel warn
 JkMount /parity-status {status}
+{more}
 """
 
 
@@ -93,7 +94,13 @@ def ask_mod_jk(
 
 
 def ask_for_workers(
-    folder: Path, names: Iterable[str], uri_map: bytes, paths: Iterable[bytes]
+    folder: Path,
+    names: Iterable[str],
+    uri_map: bytes,
+    paths: Iterable[bytes],
+    *,
+    more: str = "",
+    host: str = "localhost",
 ) -> list[str | None]:
     """Which worker a real mod_jk finds for each path.
 
@@ -104,6 +111,8 @@ def ask_for_workers(
         names: of workers that the rules may name.
         uri_map: content of uriworkermap.properties.
         paths: as they stand in the request line.
+        more: lines of Apache's configuration, with `{base}` for the directory and `{port}`.
+        host: to ask for.
 
     Returns:
         names, None where no rule counts.
@@ -111,16 +120,27 @@ def ask_for_workers(
     lines = [f"worker.list={','.join(names)}"]
     for name in names:
         lines += [f"worker.{name}.type=status", f"worker.{name}.prefix={name}"]
-    with _running(folder, "\n".join(lines).encode(), uri_map) as port:
+    with _running(folder, "\n".join(lines).encode(), uri_map, more=more) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            return [_worker_for(connection, path) for path in paths]
+            return [_worker_for(connection, path, host) for path in paths]
         finally:
             connection.close()
 
 
-def _worker_for(connection: http.client.HTTPConnection, path: bytes) -> str | None:
-    connection.putrequest("GET", f"{path.decode('latin-1')}?cmd=version&mime=prop")
+def _worker_for(connection: http.client.HTTPConnection, path: bytes, host: str) -> str | None:
+    """Ask on a connection that Apache may have closed: it does so when its threads are busy."""
+    try:
+        return _ask_for_worker(connection, path, host)
+    except (http.client.RemoteDisconnected, ConnectionResetError):
+        connection.close()
+        return _ask_for_worker(connection, path, host)
+
+
+def _ask_for_worker(connection: http.client.HTTPConnection, path: bytes, host: str) -> str | None:
+    target = f"{path.decode('latin-1')}?cmd=version&mime=prop"
+    connection.putrequest("GET", target, skip_host=True)
+    connection.putheader("Host", host)
     connection.endheaders()
     response = connection.getresponse()
     text = response.read().decode("latin-1")
@@ -129,7 +149,12 @@ def _worker_for(connection: http.client.HTTPConnection, path: bytes) -> str | No
 
 @contextmanager
 def _running(
-    folder: Path, workers: bytes, uri_map: bytes | None = None, *, status: str = STATUS
+    folder: Path,
+    workers: bytes,
+    uri_map: bytes | None = None,
+    *,
+    status: str = STATUS,
+    more: str = "",
 ) -> Iterator[int]:
     """An Apache with these files; gives its port."""
     port = free_port()
@@ -148,6 +173,7 @@ def _running(
         properties="\n".join(added),
         mount_file=mount_file,
         status=status,
+        more=more.format(base=folder, port=port),
     )
     (folder / "httpd.conf").write_text(text)
     process = ServerProcess("mod_jk", httpd_command(folder / "httpd.conf"), folder)

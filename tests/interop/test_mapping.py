@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ajpd.config import HostMaps, load_files
+from ajpd.config import HostMaps, load_files, load_toml
 from ajpd.config.urimap import UriMap
 from ajpd.http.uri import BadURI, normalise
 
@@ -109,3 +109,66 @@ def test_any_rules(folder: Path, seed: int) -> None:
         if "//" not in path and "/." not in path:
             paths.add(path.encode())
     assert compare(folder, "\n".join(lines) + "\n", sorted(paths)) > 25
+
+
+HOSTS = """\
+JkMount /main w1
+JkMount /both w1
+JkMount /three/* w1
+JkUnMount /three/x w1
+<VirtualHost 127.0.0.1:{{port}}>
+ServerName other.example
+JkMountCopy On
+</VirtualHost>
+<VirtualHost 127.0.0.1:{{port}}>
+ServerName shop.example
+ServerAlias *.shop.example
+JkMountCopy {copy}
+JkMount /both w2
+JkMount /three/x w2
+{mount_file}
+</VirtualHost>
+"""
+TOML = """\
+[workers]
+file = "ours.properties"
+[map]
+file = "uriworkermap.properties"
+[mount]
+"/main" = "w1"
+"/both" = "w1"
+"/three/*" = "w1"
+"!/three/x" = "w1"
+[host."shop.example"]
+aliases = ["*.shop.example"]
+mount_copy = {copy}
+map = "{map}"
+mount = {{ "/both" = "w2", "/three/x" = "w2" }}
+"""
+HOST_PATHS = ["/main", "/both", "/three/x", "/three/y", "/three/", "/file", "/shop", "/none"]
+
+
+@pytest.mark.parametrize("host", ["other.example", "shop.example", "a.b.SHOP.example:80"])
+@pytest.mark.parametrize("has_map", [True, False])
+@pytest.mark.parametrize("copy", [True, False])
+def test_what_a_host_takes_over(folder: Path, host: str, has_map: bool, copy: bool) -> None:
+    """Virtual hosts of Apache, JkMountCopy included, and sections of ajpd.toml."""
+    (folder / "shop.map").write_text("/shop=w4\n/both=w4\n")
+    mount_file = "JkMountFile {base}/shop.map" if has_map else ""
+    theirs = ask_for_workers(
+        folder,
+        NAMES,
+        b"/file=w3\n!/main=w3\n",
+        [path.encode() for path in HOST_PATHS],
+        more=HOSTS.format(copy="On" if copy else "Off", mount_file=mount_file),
+        host=host,
+    )
+    (folder / "ours.properties").write_text(
+        f"worker.list={','.join(NAMES)}\n" + "".join(f"worker.{n}.port=1\n" for n in NAMES)
+    )
+    text = TOML.format(copy=str(copy).lower(), map="shop.map" if has_map else "")
+    (folder / "ajpd.toml").write_text(text)
+    maps = HostMaps(load_toml(folder / "ajpd.toml", env={}))
+    name = host.partition(":")[0].encode()
+    mounts = [maps.match(name, path.encode()) for path in HOST_PATHS]
+    assert [mount and mount.worker for mount in mounts] == theirs
