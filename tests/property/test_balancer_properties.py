@@ -24,6 +24,7 @@ from ajp.lb import (
     NoMember,
     Outcome,
     Pause,
+    Probing,
     Rounds,
     Session,
     Settings,
@@ -45,6 +46,7 @@ members = st.lists(
         redirect=st.sampled_from(["", "", *ROUTES, "gone"]),
         domain=st.sampled_from([None, None, "d", "f"]),
         activation=st.sampled_from([*Activation, Activation.ACTIVE, Activation.ACTIVE]),
+        probing=st.sampled_from(Probing),
     ),
     min_size=1,
     max_size=4,
@@ -69,6 +71,7 @@ class Known:
     timeouts: int = 0
     first: float = 0.0
     last: float = 0.0
+    is_awaited: bool = False
 
     def takes_new(self) -> bool:
         return self.activation == "ACTIVE" and self.takes_any()
@@ -213,6 +216,9 @@ class Model:
             return
         if self.settings.method is Method.TRAFFIC:
             known.value += traffic * known.weight
+        self.judge(known, outcome, now)
+
+    def judge(self, known: Known, outcome: Outcome, now: float) -> None:
         was = known.state
         if known.state != "ERROR":
             known.state = "OK"
@@ -222,20 +228,45 @@ class Model:
             if was in ("FORCE", "PROBE"):
                 known.state = "ERROR"
                 self.blame(known, now)
+                self.expect(known, is_gone=False)
         elif outcome is Outcome.REPLY_TIMEOUT:
             known.timeouts += 1
             if known.timeouts > self.settings.max_reply_timeouts:
                 known.first = 0.0
                 known.state = "ERROR"
                 self.blame(known, now)
+                self.expect(known, is_gone=False)
         elif outcome is Outcome.HARD_STATUS:
             known.first = 0.0
             known.state = "ERROR"
             self.blame(known, now)
+            self.expect(known, is_gone=False)
         else:
             self.blame(known, now)
             if known.in_flight == 0 or now - known.first >= self.settings.escalation_s:
                 known.state = "ERROR"
+                self.expect(known, is_gone=True)
+        if was in ("RECOVER", "FORCE", "ERROR", "PROBE") and known.state == "OK":
+            known.is_awaited = False
+
+    def expect(self, known: Known, *, is_gone: bool) -> None:
+        """Who finds out that it works again."""
+        probing = known.member.probing
+        known.is_awaited = probing is Probing.REQUEST or (probing is Probing.CPING and is_gone)
+
+    def probe(self, known: Known, now: float, *, is_good: bool) -> None:
+        if not is_good:
+            if known.state == "ERROR":
+                known.last = now
+            else:
+                self.blame(known, now)
+            known.state = "ERROR"
+            self.expect(known, is_gone=True)
+        elif known.is_awaited and known.state in ("RECOVER", "FORCE", "ERROR"):
+            known.state, known.is_awaited = "IDLE", False
+            known.first, known.last, known.timeouts = 0.0, 0.0, 0
+            if self.settings.method.accumulates:
+                known.value = max(other.value for other in self.all)
 
     def blame(self, known: Known, now: float) -> None:
         known.errors += 1
@@ -277,6 +308,7 @@ class Model:
                 and now - known.first >= self.settings.escalation_s
             ):
                 known.state = "ERROR"
+                self.expect(known, is_gone=True)
             else:
                 if known.state == "OK" and known.elected == known.seen:
                     known.state = "IDLE"
@@ -290,6 +322,7 @@ class Model:
         known.state = "IDLE"
         known.value = known.elected = known.seen = known.errors = known.timeouts = 0
         known.first = known.last = 0.0
+        known.is_awaited = False
 
     def activate(self, known: Known, activation: str) -> None:
         if known.activation != activation:
@@ -425,6 +458,15 @@ class BalancerAgainstModel(RuleBasedStateMachine):
         self.lb.set_activation(which, activation)
         self.model.activate(self.model.all[which], activation.name)
 
+    @rule(which=st.integers(0, 3), is_good=st.booleans())
+    def probe(self, which: int, is_good: bool) -> None:
+        which %= len(self.model.all)
+        known = self.model.all[which]
+        before = known.state
+        changed = self.lb.note_probe(which, self.now, is_good=is_good)
+        self.model.probe(known, self.now, is_good=is_good)
+        assert changed == (known.state != before)
+
     @rule(which=st.integers(0, 3), forget=st.booleans())
     def operate(self, which: int, forget: bool) -> None:
         which %= len(self.model.all)
@@ -446,6 +488,7 @@ class BalancerAgainstModel(RuleBasedStateMachine):
             assert (record.elected, record.elected_seen) == (known.elected, known.seen)
             assert (record.errors, record.reply_timeouts) == (known.errors, known.timeouts)
             assert (record.first_error, record.last_error) == (known.first, known.last)
+            assert record.is_awaited == known.is_awaited
 
     def teardown(self) -> None:
         if hasattr(self, "lb"):
