@@ -24,7 +24,7 @@ from ajpd.config.values import BadValue
 
 from .collect import current_slots
 
-__all__ = ["ActionError", "Deed", "Operator"]
+__all__ = ["ActionError", "Deed", "Operator", "title"]
 
 _WILD: Final = re.compile(r"[*?]")
 _KINDS: Final = {Kind.WORKER: "worker", Kind.MEMBER: "member", Kind.BALANCER: "balancer"}
@@ -105,13 +105,28 @@ class Operator:
         """Containers by the names of their workers; see `members`."""
         return self._found(Kind.WORKER, names)
 
+    def slots(self, *names: str) -> list[Slot]:
+        """Members, balancers and containers by name; see `members`.
+
+        Raises:
+            ActionError: one of the names is that of nobody.
+        """
+        there = [slot for slot in current_slots(self._table) if slot.kind in _KINDS]
+        found: dict[int, Slot] = {}
+        for name in names:
+            matching = [slot for slot in there if _is_called(slot, name)]
+            if not matching:
+                raise ActionError(_nobody("member, balancer or worker", name, there))
+            found |= {slot.index: slot for slot in matching}
+        return [*found.values()]
+
     def _found(self, kind: Kind, names: Sequence[str]) -> list[Slot]:
         there = [slot for slot in current_slots(self._table) if slot.kind is kind]
         found: dict[int, Slot] = {}
         for name in names:
             matching = [slot for slot in there if _is_called(slot, name)]
             if not matching:
-                raise ActionError(_nobody(kind, name, there))
+                raise ActionError(_nobody(_KINDS[kind], name, there))
             found |= {slot.index: slot for slot in matching}
         return [*found.values()]
 
@@ -353,12 +368,12 @@ def _is_called(slot: Slot, name: str) -> bool:
     return re.fullmatch(pattern, whole) is not None
 
 
-def _nobody(kind: Kind, name: str, there: Sequence[Slot]) -> str:
-    what = _KINDS[kind]
+def _nobody(what: str, name: str, there: Sequence[Slot]) -> str:
     names = sorted({title(slot) if "/" in name else slot.name for slot in there})
     if not names:
-        return f"no {what} {name}: there is no {what} at all"
-    return f"no {what} {name}; {what}s: {', '.join(names)}"
+        return f"no {what} {name}: there is none at all"
+    all_of_them = "there are" if " " in what else f"{what}s"
+    return f"no {what} {name}; {all_of_them}: {', '.join(names)}"
 
 
 def _shown(name: str, kept: int | str | None) -> str:

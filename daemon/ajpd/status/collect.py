@@ -5,7 +5,7 @@ Only reads, takes no lock, and costs the daemon nothing. What the files say and 
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple, TypedDict, TypeVar
 
@@ -14,7 +14,7 @@ from ajp._table import Memory
 from ajp.errors import StatusTableError
 from ajp.lb import Activation, State
 from ajp.lb.settings import multipliers
-from ajp.snapshot import Kind, ProcessState, Snapshot, Totals
+from ajp.snapshot import Kind, ProbeState, ProcessState, Snapshot, Totals
 from ajpd.config.changes import Setting, changed, decode, settings_of
 from ajpd.config.model import BalancerConfig, Config, MemberConfig, WorkerConfig
 from ajpd.ledger import FRONT, slot_address
@@ -34,8 +34,6 @@ __all__ = ["RECENT_S", "collect", "current_slots"]
 
 #: Sessions that were seen within so many seconds are recent.
 RECENT_S: Final = 300.0
-
-_PROBE_STATES: Final = ("none", "answers", "fails", "frozen")
 
 Key = tuple[Kind, str, str]
 Configured = TypeVar("Configured", WorkerConfig, MemberConfig, BalancerConfig)
@@ -201,15 +199,13 @@ class _Collector:
         )
 
     def _probe(self, snapshot: Snapshot) -> Probe | None:
-        state = getattr(snapshot, "probe_state", None)
-        if state is None:
+        if snapshot.probe_state is ProbeState.NONE:
             return None
-        rtt_s = snapshot.probe_rtt_s
         return Probe(
-            state=_PROBE_STATES[state] if state < len(_PROBE_STATES) else str(state),
-            age_s=self._moment.age(getattr(snapshot, "probe_at", 0.0)),
-            rtt_s=rtt_s or None,
-            failures=int(getattr(snapshot, "probe_failures", 0)),
+            state=snapshot.probe_state,
+            age_s=self._moment.age(snapshot.probe_at),
+            rtt_s=snapshot.probe_rtt_s or None,
+            failures=snapshot.probe_failures,
         )
 
     def balancers(self) -> Iterable[BalancerReport]:
@@ -240,7 +236,6 @@ class _Collector:
         for name, seen in found.items():
             snapshot = seen.snapshot
             recover = self._recovery(snapshot, config, left)
-            last_session = getattr(seen.slot, "last_session_at", 0.0)
             yield MemberReport(
                 **self._common(seen, now[name]),
                 balancer=balancer,
@@ -258,16 +253,12 @@ class _Collector:
                 recover_min_s=recover[0],
                 recover_max_s=recover[1],
                 latency_s=snapshot.latency_s,
-                returned_age_s=self._moment.age(getattr(snapshot, "returned_at", 0.0)),
-                last_session_age_s=self._moment.age(last_session),
-                recent_sessions=self._recent_sessions(seen.slot),
+                returned_age_s=self._moment.age(snapshot.returned_at),
+                last_session_age_s=self._moment.age(snapshot.session_at),
+                recent_sessions=seen.slot.sessions_in(RECENT_S, self._moment.now),
                 worker=self.workers.get(name),
                 config=now[name],
             )
-
-    def _recent_sessions(self, slot: Slot) -> int | None:
-        count: Callable[[float, float], int] | None = getattr(slot, "sessions_in", None)
-        return None if count is None else int(count(RECENT_S, self._moment.now))
 
     def _recovery(
         self, snapshot: Snapshot, config: BalancerConfig | None, left: float | None
@@ -301,10 +292,10 @@ class _Collector:
             "kind": snapshot.kind,
             "in_flight": snapshot.in_flight,
             "max_in_flight": snapshot.max_in_flight,
-            "waiting": int(getattr(snapshot, "waiting", 0)),
+            "waiting": snapshot.waiting,
             "connected": snapshot.connected,
             "max_connected": snapshot.max_connected,
-            "idle": int(getattr(snapshot, "idle", 0)),
+            "idle": snapshot.idle,
             "totals": snapshot.totals,
             "since_reset": snapshot.since_reset,
             "reset_ns": reset_ns,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ajp.errors import Reason
 from ajp.lb import Activation, State
-from ajp.snapshot import Kind, ProcessState, Totals
+from ajp.snapshot import Kind, ProbeState, ProcessState, Totals
 from ajpd.config.changes import Setting
 from ajpd.config.model import BalancerConfig, MemberConfig, WorkerConfig
 
@@ -59,13 +59,13 @@ class Probe:
     """What the prober knows of a container.
 
     Attributes:
-        state: `none` yet, `answers`, `fails` (does not connect, or answers wrongly) or `frozen`.
+        state: what the last probe showed.
         age_s: since the last result.
         rtt_s: of the last good one; None when there was none.
         failures: since the last good one.
     """
 
-    state: str
+    state: ProbeState
     age_s: float | None
     rtt_s: float | None
     failures: int
@@ -129,7 +129,7 @@ class WorkerReport(SlotReport):
     Attributes:
         address: as the configuration files have it; `host` and `port` of `settings` are where
             connections go now.
-        probe: what the prober knows; None where there is none.
+        probe: what the prober knows; None when it never asked.
         balancers: that have it as a member.
         config: with what was changed; None when there is no configuration at hand.
     """
@@ -162,8 +162,7 @@ class MemberReport(SlotReport):
         latency_s: smoothed time to the first byte, of the method Latency; 0 when there is none.
         returned_age_s: since it came back, for slow start.
         last_session_age_s: since a request of a session of this member came.
-        recent_sessions: how many sessions came in the last `RECENT_S` seconds, about; None when
-            nobody counts them.
+        recent_sessions: how many sessions came in the last `RECENT_S` seconds, about.
         worker: the container itself.
         config: with what was changed; None when there is no configuration at hand.
     """
@@ -185,7 +184,7 @@ class MemberReport(SlotReport):
     latency_s: float
     returned_age_s: float | None
     last_session_age_s: float | None
-    recent_sessions: int | None
+    recent_sessions: int
     worker: WorkerReport | None
     config: MemberConfig | None = field(repr=False)
 

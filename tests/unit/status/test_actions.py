@@ -76,8 +76,16 @@ class TestFinding:
 
     def test_no_members_at_all(self, tmp_path: Path) -> None:
         lonely = Daemon(tmp_path, "worker.list=a\nworker.a.port=8009\n")
-        with pytest.raises(ActionError, match="no member a: there is no member at all"):
+        with pytest.raises(ActionError, match="no member a: there is none at all"):
             Operator(lonely.table, lonely.config).members("a")
+
+    def test_anything(self, operator: Operator) -> None:
+        found = [(slot.kind.name, slot.name) for slot in operator.slots("nodeA", "lb")]
+        assert found == [("WORKER", "nodeA"), ("MEMBER", "nodeA"), ("BALANCER", "lb")]
+        with pytest.raises(ActionError) as caught:
+            operator.slots("zzz")
+        words = "no member, balancer or worker zzz; there are: alone, lb, nodeA, nodeB, other"
+        assert str(caught.value) == words
 
     def test_balancers_and_workers(self, operator: Operator) -> None:
         assert [slot.name for slot in operator.balancers("*")] == ["lb", "other"]
