@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from ajp import __version__
 
 from . import demo_front
+from .arguments import add_operations
+from .commands import COMMANDS, files_of
 from .config.attributes import tomcat_pattern
 from .config.directives import in_scope, lookup
 from .config.errors import ConfigErrors
@@ -47,8 +49,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_reload(commands)
     _add_check(commands)
+    add_operations(commands, _add_files, _operation)
     _add_demo(commands)
     return parser
+
+
+def _operation(name: str) -> Callable[[argparse.Namespace], int]:
+    """What one of the commands for a running daemon does."""
+
+    def run(args: argparse.Namespace) -> int:
+        problem = None if args.table and not files_of(args) else _misused(args)
+        if problem is not None:
+            print(f"ajpd {name}: {problem}", file=sys.stderr)
+            return 2
+        return COMMANDS[name](args)
+
+    return run
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:
@@ -184,11 +200,6 @@ def _misused(args: argparse.Namespace) -> str | None:
     return None
 
 
-def _files(args: argparse.Namespace) -> list[str]:
-    """The paths that a daemon is known by."""
-    return [file for file in (args.config, args.workers, args.map) if file is not None]
-
-
 def _run(args: argparse.Namespace) -> int:
     problem = _misused(args)
     if problem is None and args.config is not None and args.processes is not None:
@@ -199,7 +210,7 @@ def _run(args: argparse.Namespace) -> int:
     config = _load(args)
     if config is None:
         return 1
-    return Master(config, lambda: _read(args), _files(args)).run()
+    return Master(config, lambda: _read(args), files_of(args)).run()
 
 
 def _reload(args: argparse.Namespace) -> int:
@@ -208,7 +219,7 @@ def _reload(args: argparse.Namespace) -> int:
         print(f"ajpd reload: {problem}", file=sys.stderr)
         return 2
     try:
-        answer = ask_reload(_files(args))
+        answer = ask_reload(files_of(args))
     except ControlError as exc:
         print(f"ajpd reload: {exc}", file=sys.stderr)
         return 1

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ajpd import arguments
+from ajpd.cli import main
 from ajpd.config.directives import in_scope, lookup
 from ajpd.config.values import Scope
 
@@ -233,3 +235,26 @@ def test_a_signal_ends_a_run(number: signal.Signals, files: list[str], tmp_path:
     assert f"{number.name}: finishing" in errors
     assert "Traceback" not in errors
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ("1.5s", 1.5), ("200ms", 0.2), ("5min", 300.0)],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert arguments.seconds(text) == seconds
+
+
+def test_what_is_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["drain", "nodeA", "--timeout", "soon"])
+    assert ended.value.code == 2
+    assert "'soon' is no time such as 30s or 5min" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "drain", "activate", "stop", "recover", "reset"])
+def test_nobody_runs(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "ajpd.toml"
+    members = [] if command == "status" else ["nodeA"]
+    assert main([command, *members, "-c", str(config)]) == 1
+    assert capsys.readouterr().err == f"ajpd {command}: no ajpd runs with {config}\n"

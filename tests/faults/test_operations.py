@@ -1,0 +1,238 @@
+"""The commands for a daemon that runs: two processes, two containers, other processes that ask."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.container import Container, respond, send, wait, whole
+from tests.faults.daemon import Ajpd, ajpd, until
+from tests.interop.processes import free_port
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.asyncio(loop_factories=["asyncio"]),
+]
+
+
+@dataclass(slots=True)
+class Operated:
+    """A daemon and how to talk to it."""
+
+    daemon: Ajpd
+    port: int
+    table: Path
+
+    async def run(self, *words: object) -> tuple[int, str, str]:
+        command, *others = words
+        return await self.daemon.ask(command, "-c", self.daemon.config, *others)
+
+    async def status(self) -> Any:
+        code, out, err = await self.run("status", "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    async def member(self, name: str) -> Any:
+        members = (await self.status())["balancers"][0]["members"]
+        return next(member for member in members if member["name"] == name)
+
+    async def get(self, route: str = "") -> bytes:
+        """Who answers a request, of a session of the route if there is one."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        cookie = f"Cookie: JSESSIONID=s1.{route}\r\n" if route else ""
+        writer.write(f"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{cookie}\r\n".encode())
+        try:
+            async with asyncio.timeout(10):
+                return (await reader.read()).rpartition(b"\r\n\r\n")[2]
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def operated(folder: Path, a: Container, b: Container) -> AsyncIterator[Operated]:
+    async with AsyncExitStack() as stack:
+        for container in (a, b):
+            await stack.enter_async_context(container)
+        daemon = await stack.enter_async_context(ajpd(folder))
+        port, table = free_port(), folder / "ajpd.shm"
+        daemon.config.write_text(
+            f'[server]\nlisten = ["127.0.0.1:{port}"]\nprocesses = 2\nshutdown_timeout = "5s"\n'
+            '[worker.lb]\ntype = "lb"\nbalance_workers = ["nodeA", "nodeB"]\n'
+            f'[worker.nodeA]\nhost = "127.0.0.1"\nport = {a.port}\n'
+            f'[worker.nodeB]\nhost = "127.0.0.1"\nport = {b.port}\n'
+            f'[mount]\n"/*" = "lb"\n[table]\nfile = "{table}"\n'
+        )
+        await daemon.start()
+        yield Operated(daemon, port, table)
+
+
+async def test_activations(tmp_path: Path) -> None:
+    async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
+        found = await s.status()
+        assert [process["state"] for process in found["processes"]] == ["running"] * 2
+        assert sorted(p["pid"] for p in found["processes"]) == sorted(s.daemon.children())
+        assert {await s.get() for _ in range(6)} == {b"A", b"B"}
+
+        assert await s.run("drain", "nodeA") == (
+            0,
+            "lb/nodeA: active -> disabled\n"
+            "lb/nodeA: 0 under way, 0 sessions in 5 min, the last never, empty\n",
+            "",
+        )
+        # In every process, at once: sessions stay, new ones go elsewhere.
+        assert {await s.get() for _ in range(6)} == {b"B"}
+        assert await s.get("nodeA") == b"A"
+
+        code, out, _ = await s.run("stop", "lb/nodeA")
+        assert (code, out) == (0, "lb/nodeA: disabled -> stopped\n")
+        assert await s.get("nodeA") == b"B"
+        assert (await s.member("nodeA"))["activation"] == "stopped"
+
+        # A reload leaves it alone.
+        assert (await s.daemon.reload())[0] == 0
+        assert (await s.member("nodeA"))["activation"] == "stopped"
+
+        code, out, err = await s.run("stop", "*")
+        assert (code, out) == (0, "lb/nodeA: is stopped already\nlb/nodeB: active -> stopped\n")
+        assert err == "warning: lb has no active member any more: new sessions get 503\n"
+
+        code, out, _ = await s.run("activate", "nodeA", "nodeB", "--json")
+        assert json.loads(out) == {
+            "done": True,
+            "deeds": [
+                {"what": "lb/nodeA", "text": "stopped -> active", "done": True},
+                {"what": "lb/nodeB", "text": "stopped -> active", "done": True},
+            ],
+        }
+        assert {await s.get() for _ in range(6)} == {b"A", b"B"}
+        log = s.daemon.said()
+        assert "drain: lb/nodeA: active -> disabled user=" in log
+        assert "activate: lb/nodeB: stopped -> active user=" in log
+
+
+async def test_drain_waits_for_requests_and_sessions(tmp_path: Path) -> None:
+    release = asyncio.Event()
+    a = Container([wait(release), send(whole(b"late"))], respond(b"A"))
+    async with operated(tmp_path, a, Container(respond(b"B"))) as s:
+        slow = asyncio.create_task(s.get("nodeA"))
+        await until(lambda: a.requests, "the request did not arrive")
+        code, out, err = await s.run(
+            "drain", "nodeA", "--wait", "--timeout", "0.6s", "--quiet-for", "0s"
+        )
+        assert code == 1
+        assert "lb/nodeA: 1 under way, 1 sessions in 5 min" in out
+        assert "ajpd drain: not empty after 600ms; members stay disabled, ajpd activate" in err
+        assert (await s.member("nodeA"))["activation"] == "disabled"
+
+        drained = asyncio.create_task(
+            s.run("drain", "nodeA", "--wait", "--quiet-for", "1s", "--json")
+        )
+        await asyncio.sleep(0)
+        release.set()
+        assert await slow == b"late"
+        code, out, err = await drained
+        found = json.loads(out)
+        assert (code, err, found["done"]) == (0, "", True)
+        assert found["members"][0]["in_flight"] == 0
+        assert found["members"][0]["quiet_s"] >= 1
+        assert (await s.member("nodeA"))["activation"] == "stopped"
+
+
+async def test_drain_that_somebody_takes_back(tmp_path: Path) -> None:
+    async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
+        assert await s.get("nodeA") == b"A"
+        drain = asyncio.create_task(s.run("drain", "nodeA", "--wait"))
+        for _ in range(100):
+            if (await s.member("nodeA"))["activation"] == "disabled":
+                break
+        assert (await s.run("activate", "nodeA"))[0] == 0
+        code, _, err = await drain
+        assert code == 1
+        assert "somebody activated lb/nodeA" in err
+        assert (await s.member("nodeA"))["activation"] == "active"
+
+
+async def test_recover_and_reset(tmp_path: Path) -> None:
+    async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
+        for _ in range(4):
+            await s.get()
+        code, out, _ = await s.run("recover", "nodeA")
+        assert code == 1
+        assert "only a member in ERR can be" in out
+        before = await s.member("nodeA")
+        assert before["elected"] == 2
+        assert (await s.run("reset", "lb"))[0] == 0
+        after = await s.member("nodeA")
+        assert (after["elected"], after["since_reset"]["used"]) == (0, 0)
+        assert after["totals"]["used"] == 2
+
+        await s.run("stop", "nodeA")
+        code, out, _ = await s.run("reset", "--to-files", "nodeA")
+        assert code == 0
+        assert "lb/nodeA: activation stopped -> as in the files" in out
+        assert "nodeA: nothing was changed" in out
+        assert (await s.member("nodeA"))["activation"] == "active"
+        assert (await s.member("nodeA"))["changed"] == {}
+
+
+async def test_status_for_people(tmp_path: Path) -> None:
+    async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
+        await s.get()
+        code, out, _ = await s.run("status")
+        assert code == 0
+        assert out.startswith("2 processes: ")
+        assert "balancer lb; method Request; " in out
+        assert [line.split()[0] for line in out.splitlines() if line.startswith("  node")] == [
+            "nodeA",
+            "nodeB",
+        ]
+        # Broken files hide nothing but what only they say.
+        s.daemon.config.write_text("[server]\nlisten = 7\n")
+        code, out, err = await s.run("status", "--json")
+        assert code == 0
+        assert "the files are broken" in err
+        assert json.loads(out)["balancers"][0]["members"][0]["settings"] == {}
+        # The table speaks for itself.
+        code, out, _ = await s.daemon.ask("status", "--table", s.table)
+        assert code == 0
+        assert "nodeA" in out
+
+
+async def test_refusals(tmp_path: Path) -> None:
+    async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
+        code, out, err = await s.run("drain", "nodeX")
+        assert (code, out) == (1, "")
+        assert err == "ajpd drain: no member nodeX; members: nodeA, nodeB\n"
+        code, out, err = await s.run("drain", "nodeX", "--json")
+        assert json.loads(out) == {"done": False, "error": "no member nodeX; members: nodeA, nodeB"}
+        code, _, err = await s.daemon.ask("status")
+        assert code == 2
+        assert "give a configuration" in err
+        s.table.chmod(0o644)
+        code, _, err = await s.run("status")
+        assert code == 1
+        assert "is open to others: its mode is 0644, not 0600" in err
+        s.table.chmod(0o600)
+
+        # kill -9 leaves a table with columns of the dead.
+        left = s.daemon.children()
+        os.kill(s.daemon.pid, signal.SIGSTOP)
+        for pid in (*left, s.daemon.pid):
+            os.kill(pid, signal.SIGKILL)
+        await s.daemon.ends()
+        assert stat.S_IMODE(s.table.stat().st_mode) == 0o600
+        code, _, err = await s.run("status")
+        assert (code, err) == (1, f"ajpd status: no ajpd runs with {s.daemon.config}\n")
+        code, _, err = await s.daemon.ask("stop", "nodeA", "--table", s.table)
+        assert (code, err) == (1, f"ajpd stop: no ajpd runs with the table {s.table}\n")
+        code, _, err = await s.daemon.ask("status", "--table", tmp_path / "none")
+        assert code == 1
+        assert "there is no table; does ajpd run?" in err
