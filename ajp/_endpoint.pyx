@@ -215,12 +215,12 @@ cdef class Endpoint(Line):
         self.idle_since = self.heard_at = monotonic()
 
     def data_received(self, bytes data):
-        """Bytes of the container."""
+        """Bytes of the container: a sign of life, also where nobody waits for them any more."""
+        if self._column is not None:
+            self._column.count(self._slot, READS, 1)
         if self.state >= EP_CLOSED:
             self._discard(PyBytes_GET_SIZE(data))
             return
-        if self._column is not None:
-            self._column.count(self._slot, READS, 1)
         self._receive(data)
 
     def connection_lost(self, error):
