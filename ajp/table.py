@@ -8,16 +8,13 @@ Source: mod_jk `jk_shm.c`. Differs: the file keeps its name and outlives the dae
 survives a restart; CVE-2024-46544 (a file that others could read) is why the mode is checked.
 """
 
-import errno
 import fcntl
 import mmap
 import os
-import stat
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
@@ -27,6 +24,7 @@ from ._column import Column
 from ._slot import Slot
 from ._table import Memory, format_memory, table_bytes
 from .errors import StatusTableError, TableFull
+from .ownfiles import FLAGS, check_file, directory, open_own
 from .snapshot import Kind, Process
 
 __all__ = ["LOCK_TIMEOUT_S", "Table", "private_memory"]
@@ -35,10 +33,6 @@ __all__ = ["LOCK_TIMEOUT_S", "Table", "private_memory"]
 LOCK_TIMEOUT_S: Final = 5.0
 
 _LOCK_POLL_S: Final = 0.001
-_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_MODE: Final = 0o600
-_OTHERS: Final = 0o077
-_OTHERS_WRITE: Final = 0o022
 # Field "starttime" of /proc/PID/stat, counted behind the name of the command; see proc(5).
 _START_TIME: Final = 19
 
@@ -100,13 +94,13 @@ class _Lock:
 
     def _locked(self) -> int:
         """Open the file anew, for locks belong to what was opened, and wait for the lock."""
-        with _directory(self._path) as (folder, owners):
-            flags = _FLAGS | os.O_CREAT
-            fd = _opened(self._path, flags, folder)
+        with directory(self._path) as (folder, owners):
+            flags = FLAGS | os.O_CREAT
+            fd = open_own(self._path, flags, folder)
         try:
             if self._owner is not None and os.fstat(fd).st_uid == os.geteuid() != self._owner:
                 os.fchown(fd, self._owner, -1)
-            _check_file(self._path, os.fstat(fd), owners | {self._owner})
+            check_file(self._path, os.fstat(fd), owners | {self._owner})
             self._wait(fd)
         except BaseException:
             os.close(fd)
@@ -236,12 +230,12 @@ class Table(Memory):
 
     @classmethod
     def _map(cls, path: Path, lock: _Lock, *, is_writable: bool) -> "Table":
-        with _directory(path) as (folder, owners):
-            flags = _FLAGS if is_writable else _FLAGS & ~os.O_RDWR
-            fd = _opened(path, flags, folder)
+        with directory(path) as (folder, owners):
+            flags = FLAGS if is_writable else FLAGS & ~os.O_RDWR
+            fd = open_own(path, flags, folder)
             try:
                 found = os.fstat(fd)
-                _check_file(path, found, owners | {lock._owner})
+                check_file(path, found, owners | {lock._owner})
                 if found.st_size == 0:
                     raise StatusTableError(f"{path}: an empty file is no table")
                 access = mmap.ACCESS_WRITE if is_writable else mmap.ACCESS_READ
@@ -269,8 +263,8 @@ class Table(Memory):
         if not replace and os.path.lexists(path):
             raise StatusTableError(f"{path} is there already")
         name = f".{path.name}.{token_hex(8)}"
-        with _directory(path) as (folder, _):
-            fd = _opened(path.with_name(name), _FLAGS | os.O_CREAT | os.O_EXCL, folder)
+        with directory(path) as (folder, _):
+            fd = open_own(path.with_name(name), FLAGS | os.O_CREAT | os.O_EXCL, folder)
             try:
                 if lock._owner is not None:
                     os.fchown(fd, lock._owner, -1)
@@ -383,60 +377,6 @@ def private_memory(*, slots: int, columns: int) -> Memory:
 
 def _lock(path: Path, owner: int | None, timeout_s: float) -> _Lock:
     return _Lock(path.with_name(path.name + ".lock"), owner=owner, timeout_s=timeout_s)
-
-
-@contextmanager
-def _directory(path: Path) -> Iterator[tuple[int, set[int | None]]]:
-    """Open the directory of a file; it and the users whose files in there are believed.
-
-    Raises:
-        StatusTableError: others could put files there in place of ours.
-    """
-    try:
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as exc:
-        raise StatusTableError(f"{path.parent}: {exc.strerror}") from exc
-    try:
-        found = os.fstat(folder)
-        us = os.geteuid()
-        if found.st_uid not in (0, us) and us != 0:
-            raise StatusTableError(f"{path.parent} belongs to user {found.st_uid}, not to {us}")
-        if found.st_mode & _OTHERS_WRITE and not found.st_mode & stat.S_ISVTX:
-            mode = stat.S_IMODE(found.st_mode)
-            raise StatusTableError(f"others can put files into {path.parent}: its mode is {mode:o}")
-        # Root reads what the daemon's user has in a directory of his own.
-        yield folder, {us, found.st_uid} if us == 0 else {us}
-    finally:
-        os.close(folder)
-
-
-def _opened(path: Path, flags: int, folder: int) -> int:
-    try:
-        return os.open(path.name, flags, _MODE, dir_fd=folder)
-    except OSError as exc:
-        why = exc.strerror
-        if exc.errno == errno.ELOOP:
-            why = "a symbolic link is not followed"
-        elif exc.errno == errno.ENOENT:
-            why = "there is no table; does ajpd run?"
-        raise StatusTableError(f"{path}: {why}") from exc
-
-
-def _check_file(path: Path, found: os.stat_result, owners: set[int | None]) -> None:
-    """Refuse what somebody else could have written, or can.
-
-    Raises:
-        StatusTableError: the reason why.
-    """
-    mode = stat.S_IMODE(found.st_mode)
-    if not stat.S_ISREG(found.st_mode):
-        raise StatusTableError(f"{path} is no file")
-    if found.st_uid not in owners:
-        raise StatusTableError(f"{path} belongs to user {found.st_uid}, not to {os.geteuid()}")
-    if mode & _OTHERS:
-        raise StatusTableError(f"{path} is open to others: its mode is {mode:04o}, not 0600")
-    if found.st_nlink != 1:
-        raise StatusTableError(f"{path} has {found.st_nlink} names, one of them somewhere else")
 
 
 def _boot_id() -> bytes:
