@@ -65,6 +65,7 @@ class Operator:
         config: what the daemon runs, as far as known. Without one, values are checked as far as
             that goes, and members in `recover` count as of the method Request.
         tell: gets a line for each thing that was done; it goes into the log, with who did it.
+        configure: makes a change of a slot's settings; for who writes it down as well.
 
     Raises:
         StatusTableError: the table was opened for reading only.
@@ -76,12 +77,14 @@ class Operator:
         config: Config | None = None,
         *,
         tell: Callable[[str], None] = lambda line: None,
+        configure: Callable[[Slot, Mapping[str, int | str | None]], object] | None = None,
     ) -> None:
         if not table.is_writable:
             raise StatusTableError("the table was opened for reading only")
         self._table = table
         self._config = config
         self._tell = tell
+        self._configure = configure or _configure
 
     # --- finding ----------------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Operator:
                     continue
                 balancer, number = self._balancer_of(slot)
                 balancer.set_activation(number, activation)
-                slot.configure(activation=int(activation))
+                self._configure(slot, {"activation": int(activation)})
                 text = f"is {word}" if before is activation else f"{before.name.lower()} -> {word}"
                 deeds.append(Deed(title(slot), text))
         return self._done(deeds)
@@ -173,7 +176,7 @@ class Operator:
             if "activation" in changes and activation is None:
                 kept["activation"] = None
             if kept:
-                slot.configure(**kept)
+                self._configure(slot, kept)
                 self._settle(slot, kept)
             deeds = [
                 Deed(title(slot), f"{name} {_shown(name, before.get(name))} -> {_shown(name, new)}")
@@ -345,6 +348,10 @@ class Operator:
             for slot in current_slots(self._table)
             if (slot.kind, slot.name, slot.address) == (Kind.WORKER, member.name, member.address)
         ]
+
+
+def _configure(slot: Slot, changes: Mapping[str, int | str | None]) -> None:
+    slot.configure(**changes)
 
 
 def _follow_route(config: MemberConfig, values: dict[str, Setting]) -> None:
