@@ -173,7 +173,11 @@ def _why(member: MemberReport) -> str:
     words = [f"last error {ago(member.last_error_age_s)}"]
     if trouble is not None:
         words.append(str(trouble.reason))
-    if member.recover_min_s is not None and member.recover_max_s is not None:
+    probe = None if member.worker is None else member.worker.probe
+    if probe is not None and probe.state in (ProbeState.FAILS, ProbeState.FROZEN):
+        # Each probe that fails is a later error.
+        words.append("back with the first good probe")
+    elif member.recover_min_s is not None and member.recover_max_s is not None:
         earliest, latest = duration(member.recover_min_s), duration(member.recover_max_s)
         words.append(f"tried again in {earliest} to {latest}")
     return ", ".join(words)

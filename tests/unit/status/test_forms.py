@@ -92,6 +92,14 @@ def test_text(daemon: Daemon, tmp_path: Path) -> None:
     assert "warning: lb/nodeC is in the files, and not in the running ajpd: reload it" in lines
 
 
+@pytest.mark.parametrize("state", [ProbeState.FAILS, ProbeState.FROZEN])
+def test_text_of_a_member_that_is_probed_in_vain(daemon: Daemon, state: ProbeState) -> None:
+    daemon.slots["nodeB"].note_probe(state, NOW - 1)
+    lines = as_text(collect(daemon.table, daemon.config, now=NOW))
+    words = "failed: lb/nodeB: last error 3s ago, connect_refused, back with the first good probe"
+    assert words in lines
+
+
 def test_text_without_a_configuration(daemon: Daemon) -> None:
     lines = as_text(collect(daemon.table, now=NOW))
     assert any(line.startswith("balancer lb; 0 under way") for line in lines)
