@@ -7,21 +7,25 @@ told what to write into its log. Text for people, `--json` for machines; what is
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 from ajp._slot import Slot
 from ajp.errors import StatusTableError
+from ajp.journal import Journal
 from ajp.lb import Activation, State
 from ajp.table import Table
 
 from .config.errors import ConfigErrors
 from .config.load import load_files, load_toml
 from .config.model import Config
-from .control import ControlError, ask_table, tell
+from .control import ControlError, ask_table, tell, user_name
+from .ledger import journal_of
 from .status.actions import ActionError, Deed, Operator
 from .status.collect import collect, current_slots
 from .status.drain import Drain, Standing
@@ -78,6 +82,11 @@ def _config(args: argparse.Namespace) -> Config | None:
         return None
 
 
+def _write_down(journal: Journal, slot: Slot, changes: Mapping[str, int | str | None]) -> None:
+    """Make a change, and keep it for the day the table is lost."""
+    journal.configure(slot, changes, time.time(), who=user_name(os.geteuid()))
+
+
 class _Session:
     """One command: the table, who changes it, and what it leaves in the daemon's log."""
 
@@ -86,7 +95,11 @@ class _Session:
         self.table = _open(args, writable=True)
         self.config = _config(args)
         self._told: list[str] = []
-        self.operator = Operator(self.table, self.config, tell=self._told.append)
+        journal = None if self.config is None else journal_of(self.config, self.table)
+        configure = None if journal is None else partial(_write_down, journal)
+        self.operator = Operator(
+            self.table, self.config, tell=self._told.append, configure=configure
+        )
 
     def log(self) -> None:
         """Have the daemon log what was done; where it cannot be asked its processes do alone."""

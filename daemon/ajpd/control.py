@@ -29,6 +29,7 @@ __all__ = [
     "ask_table",
     "control_address",
     "tell",
+    "user_name",
 ]
 
 logger = logging.getLogger("ajpd.control")
@@ -257,10 +258,11 @@ def _log_note(sock: socket.socket, text: bytes) -> None:
     uid, pid = _user_of_peer(sock), _credentials(sock)[0]
     for line in text.decode("utf-8", "backslashreplace").splitlines():
         shown = "".join(letter if letter.isprintable() else "?" for letter in line)
-        logger.info("%s user=%s pid=%d", shown, _name_of(uid), pid)
+        logger.info("%s user=%s pid=%d", shown, user_name(uid), pid)
 
 
-def _name_of(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """A user's name; the number where there is none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

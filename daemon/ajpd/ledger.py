@@ -8,6 +8,7 @@ Differs: room to spare, so that a reload finds some.
 """
 
 import hashlib
+import logging
 import os
 import pwd
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,25 @@ from ajp._column import Column
 from ajp._slot import Slot
 from ajp._table import Memory
 from ajp.errors import LayoutMismatch, StatusTableError, TableFull
+from ajp.journal import Journal
 from ajp.lb._tablestore import TableStore
 from ajp.snapshot import Kind
 from ajp.table import Table, private_memory
 
 from .config.model import BalancerConfig, Config, WorkerConfig
 
-__all__ = ["FRONT", "Ledger", "default_table", "describe", "open_table", "slot_address"]
+__all__ = [
+    "FRONT",
+    "Ledger",
+    "default_table",
+    "describe",
+    "journal_of",
+    "open_table",
+    "replay",
+    "slot_address",
+]
+
+logger = logging.getLogger("ajpd.table")
 
 #: Name of the slot in which everything is counted that a client asked for.
 FRONT: Final = "front"
@@ -92,6 +105,39 @@ def open_table(config: Config, path: Path) -> Table:
         columns=min(max(4 * processes + 8, _LEAST_COLUMNS), _MOST_COLUMNS),
         owner=owner,
     )
+
+
+def journal_of(config: Config, table: Table) -> Journal | None:
+    """Where changes are written down; None where the configuration wants no journal.
+
+    Raises:
+        StatusTableError: the table's file is gone.
+    """
+    if not config.table.journal:
+        return None
+    try:
+        owner = table.path.stat().st_uid
+    except OSError as exc:
+        raise StatusTableError(f"{table.path}: {exc.strerror}") from exc
+    return Journal(config.table.journal, owner=owner)
+
+
+def replay(config: Config, table: Table) -> None:
+    """Let a table that begins know what its journal has.
+
+    Raises:
+        StatusTableError: the journal cannot be used.
+    """
+    journal = journal_of(config, table)
+    if journal is None:
+        return
+    found = journal.replay(table)
+    for entry in found.applied:
+        logger.info("journal: %s", entry)
+    for entry, why in found.refused:
+        logger.warning("journal: %s is left out: %s", entry, why)
+    for entry in found.unknown:
+        logger.info("journal: %s is about nobody in this configuration", entry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,14 @@ at per request.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from ajp._slot import Slot
+from ajp.journal import Journal
 from ajp.lb import Activation
 from ajp.snapshot import ProcessState
 from ajp.worker import Worker
@@ -158,34 +160,43 @@ def _without_activations(config: BalancerConfig) -> BalancerConfig:
     return replace(config, members=tuple(members))
 
 
-def let_files_win(ledger: Ledger, before: Config, now: Config) -> None:
+def let_files_win(
+    ledger: Ledger, before: Config, now: Config, journal: Journal | None = None
+) -> None:
     """Forget changes of what the files themselves say otherwise since the last time.
 
     Args:
         ledger: of the configuration that begins.
         before: what was run until now.
         now: what begins.
+        journal: where that is written down.
+
+    Raises:
+        StatusTableError: it cannot be written down, or the control lock cannot be had.
     """
     for name, worker in now.containers.items():
         if name in before.containers:
-            _forget(ledger.workers[name], before.containers[name], worker)
+            _forget(ledger.workers[name], before.containers[name], worker, journal)
     for name, balancer in now.balancers.items():
         if name not in before.balancers:
             continue
-        _forget(ledger.balancers[name], before.balancers[name], balancer)
+        _forget(ledger.balancers[name], before.balancers[name], balancer, journal)
         were = {member.name: member for member in before.balancers[name].members}
         for slot, member in zip(ledger.members[name], balancer.members, strict=True):
             if member.name in were:
-                _forget(slot, were[member.name], member)
+                _forget(slot, were[member.name], member, journal)
 
 
-def _forget(slot: Slot, before: Changeable, now: Changeable) -> None:
+def _forget(slot: Slot, before: Changeable, now: Changeable, journal: Journal | None) -> None:
     was, live = settings_of(before), slot.config()
     edited = {
         key: value for key, value in settings_of(now).items() if key in live and value != was[key]
     }
     if edited:
-        slot.configure(**dict.fromkeys(edited))
+        if journal is None:
+            slot.configure(**dict.fromkeys(edited))
+        else:
+            journal.configure(slot, dict.fromkeys(edited), time.time(), who="the files")
         words = ", ".join(f"{key} {shown(value)}" for key, value in edited.items())
         what = f"{slot.balancer}/{slot.name}" if slot.balancer else slot.name
         logger.info("%s: the files changed, and count again: %s", what, words)

@@ -24,7 +24,7 @@ from .config.model import Config
 from .control import Answer, Control
 from .events import Events
 from .generation import Child, Generation, spawn, words_of
-from .ledger import Ledger, describe
+from .ledger import Ledger, describe, journal_of, replay
 from .listeners import ListenError, Listeners
 from .live import let_files_win
 from .log import open_files, reopen
@@ -129,6 +129,8 @@ class Master:
         try:
             number = opened.table.begin_generation()
             ledger = Ledger.enter(opened.table, config)
+            if before is None:
+                replay(config, opened.table)
         except StatusTableError as exc:
             opened.close_except(before)
             raise Refused(describe(exc, opened.table.path)) from exc
@@ -190,7 +192,9 @@ class Master:
         elif generation is self._next and generation.is_whole(serving=False):
             try:
                 if self._current is not None:
-                    let_files_win(generation.ledger, self._current.config, generation.config)
+                    journal = journal_of(generation.config, generation.opened.table)
+                    before = self._current.config
+                    let_files_win(generation.ledger, before, generation.config, journal)
                 generation.ledger.settle(generation.config)
                 generation.listeners.listen()
             except (ListenError, StatusTableError) as exc:

@@ -160,6 +160,52 @@ async def test_drain_that_somebody_takes_back(tmp_path: Path) -> None:
         assert (await s.member("nodeA"))["activation"] == "active"
 
 
+async def test_restarts_and_edited_files(tmp_path: Path) -> None:
+    async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
+        await s.run("stop", "nodeA")
+        s.daemon.signal(signal.SIGTERM)
+        await s.daemon.ends()
+        await s.daemon.start()
+        assert (await s.member("nodeA"))["activation"] == "stopped"
+        assert {await s.get("nodeA") for _ in range(4)} == {b"B"}
+        # What somebody wrote into the file since the last reload counts more.
+        text = s.daemon.config.read_text()
+        edited = text.replace("[worker.nodeA]\n", '[worker.nodeA]\nactivation = "disabled"\n')
+        s.daemon.config.write_text(edited)
+        assert (await s.daemon.reload())[0] == 0
+        found = await s.member("nodeA")
+        assert (found["activation"], found["changed"]) == ("disabled", {})
+        assert await s.get("nodeA") == b"A"
+        assert "lb/nodeA: the files changed, and count again: activation disabled" in (
+            s.daemon.said()
+        )
+
+
+async def test_a_journal_outlives_the_table(tmp_path: Path) -> None:
+    async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
+        journal = tmp_path / "ajpd.journal"
+        text = s.daemon.config.read_text() + f'journal = "{journal}"\n'
+        s.daemon.config.write_text(text)
+        assert (await s.daemon.reload())[0] == 0
+        assert (await s.run("stop", "nodeA"))[0] == 0
+        assert (await s.run("drain", "nodeB"))[0] == 0
+        assert (await s.run("reset", "--to-files", "nodeB"))[0] == 0
+        s.daemon.signal(signal.SIGTERM)
+        await s.daemon.ends()
+        s.table.unlink()  # as when the machine starts again
+        await s.daemon.start()
+        assert (await s.member("nodeA"))["activation"] == "stopped"
+        assert (await s.member("nodeB"))["activation"] == "active"
+        assert {await s.get("nodeA") for _ in range(4)} == {b"B"}
+        # A journal that is none is no reason to begin with something else in silence.
+        s.daemon.signal(signal.SIGTERM)
+        await s.daemon.ends()
+        journal.write_text("hello\n")
+        code, _, err = await s.daemon.ask("run", "-c", s.daemon.config)
+        assert code == 1
+        assert "ajpd.journal" in err
+
+
 async def test_recover_and_reset(tmp_path: Path) -> None:
     async with operated(tmp_path, Container(respond(b"A")), Container(respond(b"B"))) as s:
         for _ in range(4):
