@@ -193,7 +193,7 @@ def _drain(args: argparse.Namespace) -> int:
     if not args.json:
         session.show(deeds, done=True)
     _warn_of_nobody(session.table, members)
-    drain = Drain(members, quiet_for_s=args.quiet_for, now=time.monotonic())
+    drain = Drain(members, quiet_for_s=args.quiet_for, now=time.monotonic(), now_ns=time.time_ns())
     if not args.wait:
         standings = drain.look(time.monotonic())
         _show_standings(args, standings, done=True, text="disabled")

@@ -81,7 +81,7 @@ async def test_activations(tmp_path: Path) -> None:
         assert sorted(p["pid"] for p in found["processes"]) == sorted(s.daemon.children())
         assert {await s.get() for _ in range(6)} == {b"A", b"B"}
 
-        assert await s.run("drain", "nodeA") == (
+        assert await s.run("drain", "nodeA", "--quiet-for", "0") == (
             0,
             "lb/nodeA: active -> disabled\n"
             "lb/nodeA: 0 under way, 0 sessions in 5 min, the last never, empty\n",

@@ -30,7 +30,8 @@ class Standing:
         what: `balancer/member`.
         in_flight: requests on their way to it.
         sessions: how many came in the last five minutes, about.
-        quiet_s: since a request of one of its sessions came; None when none ever did.
+        quiet_s: since a request of one of its sessions came; None when none ever did, since the
+            member is in the table.
         is_empty: it may be stopped.
         is_drained: it takes no new sessions; False when somebody activated it meanwhile.
         least_s: until it is empty, if nobody comes any more.
@@ -55,12 +56,19 @@ class Drain:
         slots: of the members.
         quiet_for_s: so long no request of a session must have come.
         now: monotonic seconds.
+        now_ns: since 1970.
     """
 
-    def __init__(self, slots: Sequence[Slot], *, quiet_for_s: float, now: float) -> None:
+    def __init__(
+        self, slots: Sequence[Slot], *, quiet_for_s: float, now: float, now_ns: int
+    ) -> None:
         self._slots = slots
         self._quiet_for_s = quiet_for_s
         self._began = now
+        # Of a member that is new in the table nobody knows whether it has sessions.
+        self._known_since = {
+            slot.index: now - (now_ns - slot.snapshot().created_ns) / 1e9 for slot in slots
+        }
         self._at_first = {slot.index: slot.sessions_in(SHOWN_S, now) for slot in slots}
 
     def look(self, now: float) -> list[Standing]:
@@ -72,7 +80,8 @@ class Drain:
         last = slot.last_session_at
         quiet_s = max(now - last, 0.0) if last > 0 else None
         sessions = slot.sessions_in(SHOWN_S, now)
-        least_s = 0.0 if quiet_s is None else max(self._quiet_for_s - quiet_s, 0.0)
+        since = max(last, self._known_since[slot.index])
+        least_s = max(self._quiet_for_s - (now - since), 0.0)
         return Standing(
             what=title(slot),
             in_flight=in_flight,

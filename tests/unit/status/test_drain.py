@@ -26,8 +26,10 @@ def look(drain: Drain, now: float) -> Standing:
     return drain.look(now)[0]
 
 
-def begun(daemon: Daemon, quiet_for_s: float = 60.0) -> Drain:
-    return Drain([daemon.slots["lb/nodeA"]], quiet_for_s=quiet_for_s, now=NOW)
+def begun(daemon: Daemon, quiet_for_s: float = 60.0, known_for_s: float = 3600.0) -> Drain:
+    slot = daemon.slots["lb/nodeA"]
+    now_ns = slot.snapshot().created_ns + round(known_for_s * 1e9)
+    return Drain([slot], quiet_for_s=quiet_for_s, now=NOW, now_ns=now_ns)
 
 
 def test_nobody_ever_came(daemon: Daemon) -> None:
@@ -41,6 +43,13 @@ def test_nobody_ever_came(daemon: Daemon) -> None:
         least_s=0.0,
         guess_s=None,
     )
+
+
+def test_a_member_that_is_new_may_have_sessions(daemon: Daemon) -> None:
+    drain = begun(daemon, known_for_s=20)
+    assert look(drain, NOW).least_s == pytest.approx(40)
+    assert not look(drain, NOW + 39).is_empty
+    assert look(drain, NOW + 40.1).is_empty
 
 
 def test_a_request_under_way(daemon: Daemon) -> None:
