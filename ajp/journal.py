@@ -70,6 +70,13 @@ class Entry:
         """Whom it is about."""
         return (self.kind, self.balancer, self.name, self.address)
 
+    def in_words(self) -> str:
+        """What was changed."""
+        return ", ".join(
+            f"{name} as in the files" if value is None else f"{name} {value}"
+            for name, value in self.changes.items()
+        )
+
     def __str__(self) -> str:
         name = f"{self.balancer}/{self.name}" if self.balancer else self.name
         return f"{self.kind} {name} {self.address}".rstrip()
@@ -96,7 +103,7 @@ class Journal:
     """The journal of a table. Nothing is open between two calls.
 
     Args:
-        path: of its file, which is made by the first change; the directory has to be there.
+        path: of its file, which is made when it is not there; its directory has to be.
         owner: user that the file is to belong to; None for our own.
     """
 
@@ -146,8 +153,7 @@ class Journal:
             )
             self._write(entry)
             table.journal = entry.number
-            if len(self._entries) > _LINES_LEAST + 2 * len(_merged(self._entries)):
-                self.compact(table)
+            self._shorten(table)
         return entry
 
     def configure(self, slot: Slot, changes: Changes, now: float, *, who: str = "") -> Entry:
@@ -193,6 +199,10 @@ class Journal:
         refused = []
         _check_writable(table)
         with table.guard:
+            # Made if it is not there: what is wrong with its place is found now.
+            with self._open(os.O_CREAT) as (fd, folder):
+                if os.fstat(fd).st_size == 0:
+                    _sync(folder)
             entries = self._load()
             slots = {_identity(slot): slot for slot in table.slots()}
             known = table.journal
@@ -212,6 +222,7 @@ class Journal:
             if entries:
                 table.journal = max(known, entries[-1].number)
             noted = self._note(table, slots)
+            self._shorten(table)
         return Replay(
             applied=tuple(applied), unknown=tuple(unknown), refused=tuple(refused), noted=noted
         )
@@ -231,6 +242,14 @@ class Journal:
             if differs:
                 noted.append(self.append(slot, differs, table.clock() / _NANO, who="the table"))
         return tuple(noted)
+
+    def _shorten(self, table: Memory) -> None:
+        """Compact the file if it is long; who may write to it may not be who can make another."""
+        if len(self._entries) > _LINES_LEAST + 2 * len(_merged(self._entries)):
+            try:
+                self.compact(table)
+            except StatusTableError as exc:
+                logger.warning("journal: it stays long: %s", exc)
 
     def compact(self, table: Memory) -> None:
         """Leave one line for each slot, those included that the table has not, and no more.

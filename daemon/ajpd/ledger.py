@@ -123,7 +123,7 @@ def journal_of(config: Config, table: Table) -> Journal | None:
 
 
 def replay(config: Config, table: Table) -> None:
-    """Let a table that begins know what its journal has.
+    """Let the table know what its journal has and it has not, and the journal likewise.
 
     Raises:
         StatusTableError: the journal cannot be used.
@@ -133,11 +133,13 @@ def replay(config: Config, table: Table) -> None:
         return
     found = journal.replay(table)
     for entry in found.applied:
-        logger.info("journal: %s", entry)
+        logger.info("journal: %s: %s", entry, entry.in_words())
     for entry, why in found.refused:
         logger.warning("journal: %s is left out: %s", entry, why)
     for entry in found.unknown:
         logger.info("journal: %s is about nobody in this configuration", entry)
+    for entry in found.noted:
+        logger.info("journal: %s was not in it yet: %s", entry, entry.in_words())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,8 +129,7 @@ class Master:
         try:
             number = opened.table.begin_generation()
             ledger = Ledger.enter(opened.table, config)
-            if before is None:
-                replay(config, opened.table)
+            replay(config, opened.table)
         except StatusTableError as exc:
             opened.close_except(before)
             raise Refused(describe(exc, opened.table.path)) from exc

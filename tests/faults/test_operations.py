@@ -57,7 +57,9 @@ class Operated:
 
 
 @asynccontextmanager
-async def operated(folder: Path, a: Container, b: Container) -> AsyncIterator[Operated]:
+async def operated(
+    folder: Path, a: Container, b: Container, *, more: str = ""
+) -> AsyncIterator[Operated]:
     async with AsyncExitStack() as stack:
         for container in (a, b):
             await stack.enter_async_context(container)
@@ -68,7 +70,7 @@ async def operated(folder: Path, a: Container, b: Container) -> AsyncIterator[Op
             '[worker.lb]\ntype = "lb"\nbalance_workers = ["nodeA", "nodeB"]\n'
             f'[worker.nodeA]\nhost = "127.0.0.1"\nport = {a.port}\n'
             f'[worker.nodeB]\nhost = "127.0.0.1"\nport = {b.port}\n'
-            f'[mount]\n"/*" = "lb"\n[table]\nfile = "{table}"\n'
+            f'[mount]\n"/*" = "lb"\n[table]\nfile = "{table}"\n{more}'
         )
         await daemon.start()
         yield Operated(daemon, port, table)
@@ -282,3 +284,46 @@ async def test_refusals(tmp_path: Path) -> None:
         code, _, err = await s.daemon.ask("status", "--table", tmp_path / "none")
         assert code == 1
         assert "there is no table; does ajpd run?" in err
+
+
+async def test_a_journal_hears_of_what_came_past_it(tmp_path: Path) -> None:
+    containers = Container(respond(b"A")), Container(respond(b"B"))
+    async with operated(tmp_path, *containers, more='journal = "changes"\n') as s:
+        journal = tmp_path / "changes"
+        assert journal.read_bytes() == b""
+        assert (await s.run("stop", "nodeA"))[0] == 0
+        kept = json.loads(journal.read_text())
+        assert (kept["name"], kept["changes"]) == ("nodeA", {"activation": 2})
+        # Without the files nobody knows of a journal: the next reload writes it down.
+        assert (await s.daemon.ask("drain", "nodeB", "--table", s.table))[0] == 0
+        assert len(journal.read_text().splitlines()) == 1
+        assert (await s.daemon.reload())[0] == 0
+        assert '"changes": {"activation": 1}' in journal.read_text().splitlines()[1]
+        assert (await s.run("activate", "nodeB"))[0] == 0
+
+        s.daemon.signal(signal.SIGTERM)
+        assert await s.daemon.ends() == 0
+        s.table.unlink()
+        await s.daemon.start()
+        assert (await s.member("nodeA"))["activation"] == "stopped"
+        assert {await s.get() for _ in range(6)} == {b"B"}
+
+        # A file that says otherwise since counts again, and the journal hears of it.
+        text = s.daemon.config.read_text()
+        s.daemon.config.write_text(text.replace("[mount]", 'activation = "Disabled"\n[mount]'))
+        assert (await s.daemon.reload())[0] == 0
+        assert (await s.member("nodeB"))["activation"] == "disabled"
+        assert '"changes": {"activation": null}' in journal.read_text().splitlines()[-1]
+
+        # Broken: a reload is refused and all goes on.
+        before = journal.read_bytes()
+        journal.write_bytes(b"nonsense\n" + before)
+        code, _, err = await s.daemon.reload()
+        assert code == 1
+        assert "changes:1: no line of a journal" in err
+        code, _, err = await s.run("activate", "nodeA")
+        assert code == 1
+        assert "changes:1: no line of a journal" in err
+        assert {await s.get("nodeB") for _ in range(4)} == {b"B"}
+        journal.write_bytes(before)
+        assert (await s.daemon.reload())[0] == 0

@@ -160,7 +160,9 @@ class TestReplay:
         made = table(path)
         found = Journal(path).replay(made)
         assert (found.applied, found.unknown, found.refused, found.noted) == ((), (), (), ())
-        assert not path.exists()
+        # So that a place where none can be is found before the first change.
+        assert path.read_bytes() == b""
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     def test_lost_table_gets_everything(self, path: Path) -> None:
         made, journal = table(path), Journal(path)
@@ -388,6 +390,28 @@ class TestCompact:
         journal.replay(new)
         assert configs(new) == configs(made)
 
+    def test_who_cannot_make_it_short_can_write_to_it(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        made, journal = table(path), Journal(path)
+        journal.append(made.balancer("lb"), {"method": 1}, NOW)
+
+        def denied(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(os, "rename", denied)
+        monkeypatch.setattr(module, "_LINES_LEAST", 0)
+        with caplog.at_level(logging.WARNING, "ajp.table"):
+            for number in range(4):
+                journal.configure(made.balancer("lb"), {"method": number}, NOW)
+        assert len(lines(path)) == 5
+        assert "it stays long" in caplog.text
+        assert not [*path.parent.glob(".*")]
+        monkeypatch.undo()
+        monkeypatch.setattr(module, "_LINES_LEAST", 0)
+        Journal(path).replay(made)
+        assert len(lines(path)) == 1
+
     def test_failure_leaves_the_old_file(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         made, journal = table(path), Journal(path)
         journal.configure(made.balancer("lb"), {"method": 1}, NOW)
@@ -401,6 +425,11 @@ class TestCompact:
             journal.compact(made)
         assert path.read_bytes() == before
         assert len([*path.parent.iterdir()]) == 3
+
+
+def test_words(path: Path) -> None:
+    entry = Journal(path).append(table(path).balancer("lb"), {"method": 2, "lock": None}, NOW)
+    assert entry.in_words() == "method 2, lock as in the files"
 
 
 def test_repr_and_descriptors(path: Path) -> None:

@@ -1,6 +1,8 @@
 """Where the table is, what is entered in it, and by whom it is found again."""
 
+import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,8 @@ from ajp.lb import Activation
 from ajp.snapshot import Kind
 from ajp.table import Table
 from ajpd.config.load import load_toml
-from ajpd.config.model import Config
-from ajpd.ledger import Ledger, default_table, describe, open_table
+from ajpd.config.model import Config, TableConfig
+from ajpd.ledger import Ledger, default_table, describe, journal_of, open_table, replay
 
 TWO = """
 [worker.lb]
@@ -114,3 +116,37 @@ def test_what_went_wrong_comes_with_what_can_be_done() -> None:
     old = describe(LayoutMismatch("layout 1"), path)
     assert old == f"table: layout 1; if no ajpd of that version runs, remove {path}"
     assert describe(StatusTableError("broken"), path) == "table: broken"
+
+
+def test_the_journal_gives_a_lost_table_its_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    none = open_table(config(tmp_path), tmp_path / "none.shm")
+    assert journal_of(config(tmp_path), none) is None
+    replay(config(tmp_path), none)
+    made = replace(config(tmp_path), table=TableConfig(journal=str(tmp_path / "journal")))
+    old = open_table(made, tmp_path / "old.shm")
+    journal = journal_of(made, old)
+    assert journal is not None
+    a, b = Ledger.enter(old, made).members["lb"]
+    journal.configure(a, {"activation": Activation.STOPPED}, 1.0)
+    journal.configure(old.member("lb", "gone", "h:1"), {"distance": 1}, 1.0)
+    journal.append(b, {"lbfactor": 2}, 1.0)
+    text = journal.path.read_text().replace('"lbfactor": 2', '"port": 2')
+    journal.path.write_text(text)
+    new = open_table(made, tmp_path / "new.shm")
+    ledger = Ledger.enter(new, made)
+    ledger.workers["a"].configure(port=9)
+    with caplog.at_level(logging.INFO, "ajpd.table"):
+        replay(made, new)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"journal: member lb/a {a.address}: activation 2",
+        f"journal: member lb/b {b.address} is left out: port of a member cannot be changed",
+        "journal: member lb/gone h:1 is about nobody in this configuration",
+        f"journal: worker a {a.address} was not in it yet: port 9",
+    ]
+    ledger.settle(made)
+    assert ledger.members["lb"][0].activation == Activation.STOPPED
+    new.path.unlink()
+    with pytest.raises(StatusTableError, match=r"new.shm: No such file"):
+        replay(made, new)

@@ -347,7 +347,9 @@ _TABLE: Final = (
         default="",
         since=_FIRST,
         doc="Path of a file, relative to ajpd.toml, that keeps what was changed while ajpd ran, "
-        "for the day the table is lost, as it is when the machine starts again. Empty: none.",
+        "for the day the table is lost, as it is when the machine starts again. The user of ajpd "
+        "has to be able to write to its directory, and nobody else. Changes made by commands that "
+        "know the table alone (--table) get into it with the next reload. Empty: none is kept.",
     ),
 )
 

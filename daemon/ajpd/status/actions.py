@@ -151,7 +151,11 @@ class Operator:
                     continue
                 balancer, number = self._balancer_of(slot)
                 balancer.set_activation(number, activation)
-                self._configure(slot, {"activation": int(activation)})
+                try:
+                    self._configure(slot, {"activation": int(activation)})
+                except BaseException:
+                    balancer.set_activation(number, before)
+                    raise
                 text = f"is {word}" if before is activation else f"{before.name.lower()} -> {word}"
                 deeds.append(Deed(title(slot), text))
         return self._done(deeds)

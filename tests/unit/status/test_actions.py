@@ -1,11 +1,13 @@
 """What an operator does, and what it leaves in the table."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ajp._slot import Slot
 from ajp.errors import StatusTableError
+from ajp.journal import Journal
 from ajp.lb import Activation, Method, State
 from ajp.lb._store import Record
 from ajp.lb._tablestore import TableStore
@@ -291,3 +293,47 @@ def test_while_a_reload_is_under_way_the_one_that_was_meant_counts(
 def test_who_may_only_read_changes_nothing(daemon: Daemon) -> None:
     with pytest.raises(StatusTableError, match="for reading only"):
         Operator(Table.attach(daemon.path), daemon.config)
+
+
+class TestJournal:
+    @pytest.fixture
+    def journal(self, daemon: Daemon) -> Journal:
+        return Journal(daemon.folder / "journal")
+
+    @pytest.fixture
+    def keeping(self, daemon: Daemon, journal: Journal, told: list[str]) -> Operator:
+        table = Table.attach(daemon.path, writable=True)
+        write_down = partial(journal.configure, now=1.0, who="me")
+        return Operator(table, daemon.config, tell=told.append, configure=write_down)
+
+    def test_every_change_is_kept(
+        self, daemon: Daemon, keeping: Operator, journal: Journal
+    ) -> None:
+        [a] = keeping.members("nodeA")
+        keeping.set_activation([a], Activation.DISABLED)
+        keeping.set_activation([a], Activation.DISABLED)
+        keeping.configure(a, {"lbfactor": 7, "activation": Activation.STOPPED})
+        keeping.configure(keeping.balancers("lb")[0], {"method": Method.NEXT})
+        keeping.forget([a])
+        assert [(str(e).partition(" 1")[0], dict(e.changes)) for e in journal.entries()] == [
+            ("member lb/nodeA localhost:8109", {"activation": 1}),
+            ("member lb/nodeA localhost:8109", {"lbfactor": 7}),
+            ("member lb/nodeA localhost:8109", {"activation": 2}),
+            ("balancer lb", {"method": 4}),
+            ("member lb/nodeA localhost:8109", {"activation": None, "lbfactor": None}),
+        ]
+        assert {entry.who for entry in journal.entries()} == {"me"}
+        assert journal.replay(daemon.table).noted == ()
+
+    def test_what_cannot_be_kept_is_not_done(
+        self, keeping: Operator, journal: Journal, told: list[str]
+    ) -> None:
+        journal.path.mkdir()
+        [a] = keeping.members("nodeA")
+        before = (a.activation, a.snapshot().value, a.config())
+        with pytest.raises(StatusTableError, match="journal"):
+            keeping.set_activation([a], Activation.STOPPED)
+        with pytest.raises(StatusTableError, match="journal"):
+            keeping.configure(a, {"lbfactor": 3})
+        assert (a.activation, a.snapshot().value, a.config()) == before
+        assert told == []
