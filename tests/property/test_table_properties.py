@@ -27,12 +27,15 @@ from ajp._table import Memory
 from ajp.errors import TableFull
 from ajp.lb import Balancer, Choice, Member, Outcome, Settings
 from ajp.lb._tablestore import TableStore
-from ajp.snapshot import Kind
+from ajp.snapshot import Kind, ProbeState
 from ajp.table import Table
 from tests.unit.table_stage import blank
 
 SLOTS, COLUMNS = 8, 3
 NAMES = [f"n{number}" for number in range(12)]
+
+
+POOL = st.tuples(st.integers(0, 1 << 40), st.integers(0, 3))
 
 
 class TableAgainstDict(RuleBasedStateMachine):
@@ -49,6 +52,9 @@ class TableAgainstDict(RuleBasedStateMachine):
         self.config: dict[str, dict[str, int]] = defaultdict(dict)
         self.used: dict[str, int] = defaultdict(int)
         self.columns: dict[int, tuple[Column, int, dict[str, int]]] = {}
+        self.pools: dict[int, dict[str, tuple[int, int]]] = {}  # column -> waiting and idle
+        self.probes: dict[str, tuple[ProbeState, int]] = {}  # name -> state and failures
+        self.prober: int | None = None
 
     @rule()
     def reopen(self) -> None:
@@ -69,6 +75,7 @@ class TableAgainstDict(RuleBasedStateMachine):
             del self.slots[name]
             self.config.pop(name, None)
             self.used.pop(name, None)
+            self.probes.pop(name, None)
 
     @rule(name=st.sampled_from(NAMES))
     def take(self, name: str) -> None:
@@ -102,13 +109,47 @@ class TableAgainstDict(RuleBasedStateMachine):
         number = self.table.claim(pid=pid, started=0)
         assert number not in self.columns
         self.columns[number] = (Column(self.table, number), self.generation, defaultdict(int))
+        self.pools[number] = {}
 
     @precondition(lambda self: self.columns)
     @rule(which=st.integers(0, COLUMNS))
     def die(self, which: int) -> None:
         number = sorted(self.columns)[which % len(self.columns)]
-        del self.columns[number]
+        del self.columns[number], self.pools[number]
+        if self.prober == number:
+            self.prober = None
         assert self.table.clear_column(number)
+
+    @precondition(lambda self: self.columns and self.slots)
+    @rule(which=st.integers(0, COLUMNS), what=st.integers(0, SLOTS), pool=POOL)
+    def set_pool(self, which: int, what: int, pool: tuple[int, int]) -> None:
+        number = sorted(self.columns)[which % len(self.columns)]
+        column = self.columns[number][0]
+        name = sorted(self.slots)[what % len(self.slots)]
+        waiting, idle = pool
+        column.pool_is(Slot(column.memory, self.find(name).index), waiting=waiting, idle=idle)
+        self.pools[number][name] = pool
+        Slot.take(self.table, Kind.WORKER, name)
+        self.slots[name] = self.generation
+
+    @precondition(lambda self: self.columns)
+    @rule(which=st.integers(0, COLUMNS), ends=st.booleans())
+    def probe_for_all(self, which: int, ends: bool) -> None:
+        number = sorted(self.columns)[which % len(self.columns)]
+        if ends:
+            assert self.table.release_prober(number) == (self.prober == number)
+            self.prober = None if self.prober == number else self.prober
+        else:
+            assert self.table.claim_prober(number) == (self.prober in (None, number))
+            self.prober = number if self.prober is None else self.prober
+
+    @precondition(lambda self: self.slots)
+    @rule(what=st.integers(0, SLOTS), state=st.sampled_from([*ProbeState][1:]))
+    def probe(self, what: int, state: ProbeState) -> None:
+        name = sorted(self.slots)[what % len(self.slots)]
+        self.find(name).note_probe(state, 1.0)
+        failures = self.probes.get(name, (ProbeState.NONE, 0))[1] + 1
+        self.probes[name] = (state, 0 if state is ProbeState.ANSWERS else failures)
 
     @precondition(lambda self: self.columns and self.slots)
     @rule(which=st.integers(0, COLUMNS), what=st.integers(0, SLOTS), ends=st.booleans())
@@ -157,6 +198,13 @@ class TableAgainstDict(RuleBasedStateMachine):
             assert slot.config() == self.config[name]
             assert slot.totals()["used"] == self.used[name]
             assert slot.in_flight == sum(gauges[name] for *_, gauges in self.columns.values())
+            pools = [pool[name] for pool in self.pools.values() if name in pool]
+            assert slot.waiting == sum(waiting for waiting, _ in pools)
+            assert slot.idle == sum(idle for _, idle in pools)
+            seen = slot.snapshot()
+            probe = self.probes.get(name, (ProbeState.NONE, 0))
+            assert (seen.probe_state, seen.probe_failures) == probe
+        assert self.table.prober == self.prober
 
 
 TestTableAgainstDict = TableAgainstDict.TestCase
@@ -185,7 +233,7 @@ def table(tmp_path: Path) -> Table:
     return Table.create(tmp_path / "ajpd.shm", slots=8, columns=8)
 
 
-PROCESSES, ROUNDS, LEAST = 4, 4, 300
+PROCESSES, ROUNDS, LEAST, SESSIONS = 4, 4, 300, 40
 
 
 def count_for_ever(path: Path, done: mmap.mmap, place: int) -> None:
@@ -196,10 +244,15 @@ def count_for_ever(path: Path, done: mmap.mmap, place: int) -> None:
     number = 0
     while True:
         number += 1
+        table.claim_prober(column.number)
         done[place : place + 8] = number.to_bytes(8, "little")
         for slot in slots:
             column.begun(slot)
             column.finished(slot, duration_us=100, bytes_in=3)
+            column.counted(slot, "reads", 2)
+            column.pool_is(slot, waiting=number, idle=5)
+            # Every third call is another minute, so that processes turn the ring at once.
+            column.session_seen(slot, b"%d" % (number % SESSIONS), 60.0 * (number // 3 % 9))
         if number % 7:
             for slot in slots:
                 column.ended(slot)
@@ -231,8 +284,11 @@ def test_sums_stay_exact_when_processes_are_killed(table: Table) -> None:
                 used = slots[0].totals()["used"]
                 assert used >= last
                 last = used
+            [column] = [process.column for process in table.processes() if process.pid == pid]
             end(pid)
             assert table.clear_process(pid)
+            # Whoever probes now lives.
+            assert table.prober != column
             running.append(start())
             started.append(running[-1])
         while any(counted(place)[0] < LEAST for _, place in running):
@@ -251,7 +307,10 @@ def test_sums_stay_exact_when_processes_are_killed(table: Table) -> None:
         assert least <= totals["used"] <= most
         assert least <= totals.duration.total <= most
         assert 3 * least <= totals["bytes_in"] <= 3 * most
-        assert (slot.in_flight, table.processes()) == (0, [])
+        assert 2 * least <= slot.reads <= 2 * most
+        assert (slot.in_flight, slot.waiting, slot.idle) == (0, 0, 0)
+        assert 0 < slot.sessions_in(360, 60.0 * 8) <= SESSIONS + 2
+    assert (table.processes(), table.prober) == ([], None)
 
 
 def test_shared_words_lose_nothing(table: Table) -> None:
