@@ -210,10 +210,16 @@ cdef class Front(ClientSide):
         else:
             self._shut()
 
-    def drain(self):
-        """Accept no further request; an idle connection closes now."""
+    def drain(self, *, bint fresh_too=True):
+        """Accept no further request; an idle connection closes now.
+
+        Args:
+            fresh_too: also one whose client has not asked anything yet. To a client, one that was
+                used may end at any time; on a new one it expects an answer.
+        """
         if self.exchange is None and self.input is None and self.transport is not None:
-            self._shut()
+            if fresh_too or not self.fresh:
+                self._shut()
 
     def abort(self):
         """Close now, so that nobody takes what is not written yet for nothing."""

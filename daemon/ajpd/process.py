@@ -43,10 +43,12 @@ logger = logging.getLogger("ajpd.process")
 
 #: File descriptors for listeners, logs, certificates and what the interpreter opens.
 SPARE_DESCRIPTORS = 64
-#: Until a connection that asyncio's loop accepted has its protocol.
-ACCEPT_TURNS = 2
+#: Turns of the loop until whatever had come is read, and whoever was accepted has a protocol.
+TURNS = 2
 #: Seconds between two looks whether the clients are gone.
 IDLE_LOOK = 0.02
+#: Seconds that a pause between two looks counts at most: in the rest of it nobody could be served.
+LONGEST_LOOK = 0.1
 
 
 def raise_descriptor_limit() -> None:
@@ -257,54 +259,73 @@ class Process:
         """Accept nothing more, finish what is under way, close everything.
 
         Args:
-            patience: seconds in which idle clients may still ask once more, and handshakes may
-                come to their end. With it nobody loses a request whose listener somebody else
-                goes on to serve.
+            patience: seconds in which idle clients may still ask once more. With it nobody loses
+                a request whose listener somebody else goes on to serve: handshakes come to their
+                end, and who never asked anything yet may do so in the time that anybody has for
+                it.
         """
-        drained = asyncio.Event()
-        self.service.on_drained = drained.set
+        self._is_in_hurry = self._is_in_hurry or not patience
         self.service.draining = True
         await self._accept_no_more()
         await self._wait_for_idle(patience)
-        drained.clear()
         self._maps.close()
         for timer in (self._look_timer, self._upkeep_timer, self._live_timer):
             if timer is not None:
                 timer.cancel()
+        self._let_go()
+        await self._wait_for_clients()
         for listener in self._tls_listeners:
             await listener.aclose()
-        for client in list(self.service.clients):
-            if isinstance(client, Front):
-                client.drain()
-        if self.service.clients:
-            await self._wait_for_clients(drained)
         await self._prober.aclose()
         for worker in self.workers.values():
             await worker.aclose()
         self.timers.close()
-        for sock in (*self._sockets, *self._tls_sockets):
-            sock.close()
-        remove_files(self._unix_paths)
 
     async def _accept_no_more(self) -> None:
         """Stop accepting, and lose nobody whom the loop has accepted a moment ago."""
-        for sock in (*self._sockets, *self._tls_sockets):
+        for listener in self._tls_listeners:
+            listener.accept_no_more()
+        for sock in self._sockets:
             if sock.fileno() >= 0:
                 self._loop.remove_reader(sock)
-        for _ in range(ACCEPT_TURNS):
-            await asyncio.sleep(0)
+        await _turns()
         for server in self._servers:
             server.close()
-        for listener in self._tls_listeners:
-            await listener.accept_no_more()
+        # Nobody shall wait in a queue that nobody serves.
+        for sock in (*self._sockets, *self._tls_sockets):
+            sock.close()
+        remove_files(self._unix_paths)
+        self._unix_paths = []
+        # uvloop accepts until its server is closed.
+        await _turns()
 
     async def _wait_for_idle(self, patience: float) -> None:
-        """Give idle clients the time to ask once more; their answers say that they are the last."""
-        end = self._loop.time() + patience
-        while not self._is_in_hurry and self._loop.time() < end:
+        """Give idle clients the time to ask once more; their answers say that they are the last.
+
+        Only time in which they could have been served counts: a machine that had no time for this
+        process had none for its clients.
+        """
+        before = self._loop.time()
+        while patience > 0 and not self._is_in_hurry:
             if not self.service.clients and not self._handshakes():
                 return
             await asyncio.sleep(IDLE_LOOK)
+            now = self._loop.time()
+            patience -= min(now - before, LONGEST_LOOK)
+            before = now
+        # What came while this process was not looking is no longer idle.
+        await _turns()
+
+    def _let_go(self) -> None:
+        """Close who is idle; in a hurry, those too who have not asked yet."""
+        for client in self._fronts():
+            client.drain(fresh_too=self._is_in_hurry)
+        if self._is_in_hurry:
+            for listener in self._tls_listeners:
+                listener.abort()
+
+    def _fronts(self) -> list[Front]:
+        return [client for client in self.service.clients if isinstance(client, Front)]
 
     def say_draining(self) -> None:
         """Note in the table that this process takes no new clients."""
@@ -315,15 +336,23 @@ class Process:
     def hurry(self) -> None:
         """Let a `stop` with patience lose it."""
         self._is_in_hurry = True
+        if self.service.draining:
+            self._let_go()
 
-    async def _wait_for_clients(self, drained: asyncio.Event) -> None:
+    async def _wait_for_clients(self) -> None:
+        gone = asyncio.Event()
+        self.service.on_drained = gone.set
         try:
             async with asyncio.timeout(self._shutdown_timeout or None):
-                await drained.wait()
+                for listener in self._tls_listeners:
+                    await listener.finish()
+                while self.service.clients:
+                    gone.clear()
+                    await gone.wait()
         except TimeoutError:
             logger.warning(
                 "%d connections did not end within %g s and are cut off",
-                len(self.service.clients),
+                len(self.service.clients) + self._handshakes(),
                 self._shutdown_timeout,
             )
             self.abort()
@@ -331,9 +360,16 @@ class Process:
     def abort(self) -> None:
         """Cut off every client."""
         self._is_in_hurry = True
-        for client in list(self.service.clients):
-            if isinstance(client, Front):
-                client.abort()
+        for client in self._fronts():
+            client.abort()
+        for listener in self._tls_listeners:
+            listener.abort()
+
+
+async def _turns() -> None:
+    """Let the loop see what has come, and do what follows from it."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 async def serve(

@@ -4,6 +4,9 @@ Accepts by itself instead of leaving it to the loop's server, for three reasons:
 the contexts of its moment, a PROXY header can be taken off before it, and a handshake that fails
 leaves one line in the log at most. Whoever gets through is handed over to a protocol and is no
 longer known here. One task for each connection that is not that far yet, all owned by the listener.
+
+No task accepts: one that is cancelled in the same turn in which its `sock_accept` succeeded would
+lose a client.
 """
 
 import asyncio
@@ -76,62 +79,71 @@ class TLSListener:
         self._most = most
         self._taken = taken
         self._trusts = trusts
-        self._accepting: asyncio.Task[None] | None = None
+        self._is_accepting = False
+        self._pause: asyncio.TimerHandle | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         #: Accepted, and their task has not begun: cancelling it would leave them open.
         self._untouched: set[socket.socket] = set()
 
     def start(self) -> None:
         """Begin to accept."""
-        self._accepting = self._loop.create_task(self._accept(), name="tls accept")
+        self._pause = None
+        self._is_accepting = True
+        self._loop.add_reader(self._sock, self._accept)
 
     @property
     def handshakes(self) -> int:
         """Connections that are not handed over yet."""
         return len(self._handshakes)
 
-    async def accept_no_more(self) -> None:
+    def accept_no_more(self) -> None:
         """Leave who comes now to others; handshakes that have begun go on."""
-        if self._accepting is None:
-            return
-        self._loop.remove_reader(self._sock)
-        # Whom the loop has accepted already, the task takes in its next turn.
-        await asyncio.sleep(0)
-        self._accepting.cancel()
-        await asyncio.gather(self._accepting, return_exceptions=True)
-        self._accepting = None
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._is_accepting:
+            self._is_accepting = False
+            self._loop.remove_reader(self._sock)
+
+    async def finish(self) -> None:
+        """Return when every handshake that has begun has come to its end."""
+        while self._handshakes:
+            await asyncio.wait(self._handshakes)
+
+    def abort(self) -> None:
+        """Cut off who is not through yet: whoever has no TLS cannot have asked anything."""
+        for task in self._handshakes:
+            task.cancel()
 
     async def aclose(self) -> None:
-        """Accept nothing more and cut off who is not through yet: no request can be lost by it."""
-        await self.accept_no_more()
-        tasks = [*self._handshakes]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Accept nothing more, cut off who is not through yet, and leave no socket open."""
+        self.accept_no_more()
+        self.abort()
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
         while self._untouched:
             self._untouched.pop().close()
 
-    async def _accept(self) -> None:
-        while True:
-            try:
-                sock, peer = await self._loop.sock_accept(self._sock)
-            except OSError as exc:
-                if exc.errno in _OUT_OF_RESOURCES:
-                    logger.error("cannot accept: %s; the next try is in %g s", exc, PAUSE)
-                    await asyncio.sleep(PAUSE)
-                # Else it was the client, which is gone again.
-                continue
-            address = peer[0].partition("%")[0] if isinstance(peer, tuple) else None
-            if 0 < self._most <= self.handshakes + self._taken():
-                sock.close()
-                logger.info("client=%s cut off: %d handshakes", address or "-", self.handshakes)
-                continue
-            task = self._loop.create_task(self._admit(sock, address), name=f"tls {address}")
-            self._handshakes.add(task)
-            self._untouched.add(sock)
-            task.add_done_callback(self._handshakes.discard)
-            # An accept that need not wait does not let anybody else run.
-            await asyncio.sleep(0)
+    def _accept(self) -> None:
+        """Take one connection; for the next one the loop calls again, after everybody else."""
+        try:
+            sock, peer = self._sock.accept()
+        except OSError as exc:
+            if exc.errno in _OUT_OF_RESOURCES:
+                logger.error("cannot accept: %s; the next try is in %g s", exc, PAUSE)
+                self.accept_no_more()
+                self._pause = self._loop.call_later(PAUSE, self.start)
+            # Else another process was faster, or it was the client, which is gone again.
+            return
+        sock.setblocking(False)
+        address = peer[0].partition("%")[0] if isinstance(peer, tuple) else None
+        if 0 < self._most <= self.handshakes + self._taken():
+            sock.close()
+            logger.info("client=%s cut off: %d handshakes", address or "-", self.handshakes)
+            return
+        task = self._loop.create_task(self._admit(sock, address), name=f"tls {address}")
+        self._handshakes.add(task)
+        self._untouched.add(sock)
+        task.add_done_callback(self._handshakes.discard)
 
     async def _admit(self, sock: socket.socket, address: str | None) -> None:
         """Bring one connection through its handshake."""

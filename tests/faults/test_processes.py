@@ -1,6 +1,7 @@
 """Several processes: replaced when they die, changed under load, and ended in every way."""
 
 import asyncio
+import contextlib
 import grp
 import os
 import pwd
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ajpd.child import PATIENCE_S
 from tests.faults.container import Container, never
 from tests.faults.daemon import Ajpd, Load, ajpd, is_alive, load, until
 from tests.interop.processes import free_port
@@ -43,6 +45,11 @@ async def refuses(port: int) -> bool:
         return True
     writer.transport.abort()
     return False
+
+
+def signal_if_alive(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 # --- deaths ---------------------------------------------------------------------------------------
@@ -147,6 +154,31 @@ async def test_no_handshake_is_lost_by_reloads(tmp_path: Path) -> None:
             assert (await daemon.reload())[0] == 0
             await clients.more(30)
         await clients.end()
+        assert clients.failures == []
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+async def test_a_process_that_stands_still_while_it_drains(is_tls: bool, tmp_path: Path) -> None:
+    """Time in which it could not serve does not count against its clients."""
+    authority = Authority()
+    authority.server(tmp_path, "www", "www.example")
+    tls = ssl.create_default_context(cadata=authority.pem.decode())
+    tls.check_hostname = False
+    async with Container() as container, ajpd(tmp_path) as daemon:
+        plain, port = free_port(), free_port()
+        more = f'[tls]\nlisten = ["127.0.0.1:{port}"]\ncertificate = "www.pem"\nkey = "www.key"'
+        daemon.write(plain, container.port, server="processes = 2", more=more)
+        await daemon.start()
+        async with load(port if is_tls else plain, tls=tls if is_tls else None) as clients:
+            old = daemon.children()
+            daemon.signal(signal.SIGHUP)
+            await until(lambda: daemon.count("reloaded, listens on"))
+            for pid in old:
+                signal_if_alive(pid, signal.SIGSTOP)
+            await asyncio.sleep(PATIENCE_S + 0.3)
+            for pid in old:
+                signal_if_alive(pid, signal.SIGCONT)
+            await until(lambda: not any(map(is_alive, old)))
         assert clients.failures == []
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.faults.stage import (
     unix_address,
     within,
 )
+from tests.unit.support import both_loops
 
 ANY = ListenAddress(host="127.0.0.1", port=0)
 
@@ -131,6 +133,106 @@ async def test_with_patience_idle_clients_may_ask_once_more() -> None:
             assert await each.at_end()
         with within(1.0):
             await stopping
+
+
+@both_loops
+async def test_patience_counts_only_time_in_which_clients_could_be_served() -> None:
+    async with stage() as s:
+        used = await s.connect()
+        assert (await used.ask(get())).closes is False
+        stopping = asyncio.create_task(s.process.stop(patience=0.2))
+        await eventually(lambda: s.service.draining)
+        # The machine has no time for this process, nor for its clients.
+        time.sleep(0.4)  # noqa: ASYNC251 - nobody shall be served
+        for _ in range(20):
+            await asyncio.sleep(0)
+        response = await used.ask(get())
+        assert (response.status, response.closes) == (200, True)
+        with within(1.0):
+            await stopping
+
+
+@both_loops
+async def test_what_has_come_is_answered_after_all_patience() -> None:
+    async with stage() as s:
+        clients = [await s.connect() for _ in range(20)]
+        for client in clients:
+            assert (await client.ask(get())).closes is False
+        stopping = asyncio.create_task(s.process.stop(patience=0.001))
+        await eventually(lambda: s.service.draining)
+        time.sleep(0.01)  # noqa: ASYNC251 - nobody shall be served
+        for client in clients:
+            client.sock.send(get())
+        for client in clients:
+            assert (await client.response()).closes is True
+        with within(1.0):
+            await stopping
+
+
+@both_loops
+async def test_who_has_asked_nothing_yet_may_do_so_after_all_patience() -> None:
+    async with stage() as s:
+        fresh, used = await s.connect(), await s.connect()
+        assert (await used.ask(get())).closes is False
+        stopping = asyncio.create_task(s.process.stop(patience=0.02))
+        assert await used.at_end()
+        response = await fresh.ask(get())
+        assert (response.status, response.closes) == (200, True)
+        assert await fresh.at_end()
+        with within(1.0):
+            await stopping
+
+
+@both_loops
+async def test_who_asks_nothing_is_let_go_as_ever() -> None:
+    async with stage(server={"header_timeout_ms": 100}) as s:
+        fresh = await s.connect()
+        await eventually(lambda: s.service.clients)
+        stopping = asyncio.create_task(s.process.stop(patience=0.001))
+        assert await fresh.at_end()
+        with within(1.0):
+            await stopping
+
+
+@both_loops
+async def test_hurry_after_all_patience() -> None:
+    async with stage() as s:
+        fresh, used = await s.connect(), await s.connect()
+        assert (await used.ask(get())).closes is False
+        stopping = asyncio.create_task(s.process.stop(patience=0.001))
+        assert await used.at_end()
+        assert not stopping.done()
+        s.process.hurry()
+        assert await fresh.at_end()
+        with within(1.0):
+            await stopping
+
+
+@both_loops
+async def test_nobody_is_lost_who_comes_while_accepting_ends() -> None:
+    """Whoever was accepted is answered, the others wait for who else listens there."""
+    async with Container() as container:
+        config = configuration(worker={"port": container.port})
+        kept = 0
+        for turns in range(8):
+            listener = open_listener(ANY)
+            process = Process(config, [listener])
+            with listener.dup() as other, socket.create_connection(listener.getsockname()) as sock:
+                client = Client(sock)
+                sock.setblocking(False)
+                await process.start()
+                sock.send(get())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await process.stop(patience=5.0)
+                try:
+                    other.accept()[0].close()
+                except BlockingIOError:
+                    response = await client.response()
+                    assert (response.status, response.closes) == (200, True)
+                else:
+                    kept += 1
+        assert kept < 8
 
 
 async def test_patience_ends_when_there_is_hurry() -> None:

@@ -48,6 +48,7 @@ class Listening:
 
     def __init__(self, place: Place, sock: socket.socket, listener: TLSListener) -> None:
         self.place = place
+        self.sock = sock
         self.port: int = sock.getsockname()[1]
         self.listener = listener
         self.through: list[Echo] = []
@@ -253,6 +254,29 @@ async def test_closing_right_after_accepting(place: Place) -> None:
 
 
 @both_loops
+async def test_nobody_is_lost_between_the_queue_and_a_handshake(place: Place) -> None:
+    """At whatever moment accepting ends, who comes is in one of the two."""
+    for turns in range(12):
+        async with listening(place) as found, contextlib.AsyncExitStack() as stack:
+            rest = stack.enter_context(found.sock.dup())
+            for _ in range(5):
+                address = ("127.0.0.1", found.port)
+                stack.enter_context(socket.create_connection(address))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            found.listener.accept_no_more()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            left = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    rest.accept()[0].close()
+                    left += 1
+            assert found.listener.handshakes + left == 5
+        gc.collect()
+
+
+@both_loops
 async def test_handshakes_at_a_time(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     async with listening(place, most=1) as found:
         with socket.create_connection(("127.0.0.1", found.port)):
@@ -268,29 +292,56 @@ async def test_no_descriptors_left(
     place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ajpd.tls_listener.PAUSE", 0.01)
+    failures = [OSError(24, "Too many open files"), ConnectionAbortedError(103, "aborted")]
+
+    class Poor(socket.socket):
+        """A listening socket whose first accepts fail."""
+
+        def accept(self) -> Any:
+            if failures:
+                raise failures.pop(0)
+            return super().accept()
+
     async with listening(place) as found:
-        loop = asyncio.get_running_loop()
-        accept = loop.sock_accept
-        failures = [OSError(24, "Too many open files"), ConnectionAbortedError(103, "aborted")]
-
-        class Loop:
-            """The loop, but the first accepts fail."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(loop, name)
-
-            async def sock_accept(self, sock: socket.socket) -> Any:
-                if failures:
-                    raise failures.pop(0)
-                return await accept(sock)
-
-        await found.listener.aclose()
-        found.listener._loop = Loop()  # type: ignore[assignment]
-        found.listener.start()
-        assert await found.ask(place.client()) == b"hello"
+        found.listener.accept_no_more()
+        with Poor(fileno=found.sock.dup().detach()) as poor:
+            poor.setblocking(False)
+            found.listener._sock = poor
+            found.listener.start()
+            assert await found.ask(place.client()) == b"hello"
+            found.listener.accept_no_more()
+    assert not failures
     assert complaints(caplog) == [
         "cannot accept: [Errno 24] Too many open files; the next try is in 0.01 s"
     ]
+
+
+@both_loops
+async def test_accepting_ends_while_there_are_no_descriptors(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ajpd.tls_listener.PAUSE", 0.01)
+
+    class Poor(socket.socket):
+        """A listening socket that cannot accept."""
+
+        tries = 0
+
+        def accept(self) -> Any:
+            Poor.tries += 1
+            raise OSError(24, "Too many open files")
+
+    async with listening(place) as found:
+        found.listener.accept_no_more()
+        with Poor(fileno=found.sock.dup().detach()) as poor:
+            poor.setblocking(False)
+            found.listener._sock = poor
+            found.listener.start()
+            with socket.create_connection(("127.0.0.1", found.port)):
+                await until(lambda: Poor.tries == 2)
+                found.listener.accept_no_more()
+                await asyncio.sleep(0.03)
+                assert Poor.tries == 2
 
 
 # --- a PROXY header before the handshake ----------------------------------------------------------

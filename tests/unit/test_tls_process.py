@@ -140,6 +140,71 @@ async def test_the_end_waits_for_requests_and_not_for_handshakes(tmp_path: Path)
                 await stopping
 
 
+@both_loops
+async def test_with_patience_the_end_waits_for_handshakes(tmp_path: Path) -> None:
+    async with stage(tmp_path, Container()) as s:
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(("127.0.0.1", s.port)) as sock:
+            assert await s.shown() == "www.example"
+            # Patience is at its end, and the client has not said a word.
+            stopping = asyncio.create_task(s.process.stop(patience=0.001))
+            await until(lambda: s.process.service.draining)
+            await asyncio.sleep(0.1)
+            assert not stopping.done()
+            sock.setblocking(False)
+            reader = asyncio.StreamReader()
+            async with asyncio.timeout(5):
+                transport, _ = await loop.create_connection(
+                    lambda: asyncio.StreamReaderProtocol(reader),
+                    sock=sock,
+                    ssl=s.client,
+                    server_hostname="any.example",
+                )
+                await asyncio.sleep(0.05)
+                transport.write(get())
+                assert (await reader.read()).lower().startswith(b"http/1.1 200 ")
+                transport.abort()
+                await stopping
+
+
+@both_loops
+@pytest.mark.parametrize("word", ["hurry", "abort"])
+async def test_waiting_for_handshakes_ends(tmp_path: Path, word: str) -> None:
+    async with stage(tmp_path, Container()) as s:
+        with socket.create_connection(("127.0.0.1", s.port)) as silent:
+            assert await s.shown() == "www.example"
+            stopping = asyncio.create_task(s.process.stop(patience=0.001))
+            await until(lambda: s.process.service.draining)
+            await asyncio.sleep(0.05)
+            assert not stopping.done()
+            getattr(s.process, word)()
+            async with asyncio.timeout(5):
+                await stopping
+            silent.settimeout(5)
+            assert await asyncio.to_thread(silent.recv, 1) == b""
+
+
+@both_loops
+async def test_nobody_waits_in_a_queue_that_nobody_serves(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    container = Container([wait(go), *respond(b"late")])
+    async with stage(tmp_path, container) as s:
+        reader, writer = await s.connect()
+        writer.write(get())
+        await until(lambda: container.executions == 1)
+        stopping = asyncio.create_task(s.process.stop())
+        await until(lambda: s.process.service.draining)
+        await asyncio.sleep(0.01)
+        with pytest.raises(ConnectionRefusedError):
+            await s.connect()
+        assert not stopping.done()
+        go.set()
+        async with asyncio.timeout(5):
+            assert (await reader.read()).endswith(b"late")
+            writer.transport.abort()
+            await stopping
+
+
 def test_without_tls_there_is_nothing_to_read_again() -> None:
     async def main() -> None:
         process = Process(configuration(), [])
