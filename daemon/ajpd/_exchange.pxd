@@ -34,6 +34,7 @@ cdef class Exchange(Attempt):
     cdef bint replacing             # this answer gets a page of ours
     # attempts
     cdef Account account
+    cdef tuple noted                # of the head, for the access log; None
     cdef bint ready                 # to begin, with the first of the body if there is one
     cdef bint waiting               # for an endpoint
     cdef bint resting               # until the next attempt
@@ -73,6 +74,7 @@ cdef class Exchange(Attempt):
     cdef int _tell(self, object outcome, object reason) except -1
     cdef int _count(self, object reason, bint counts) except -1
     cdef int _close(self) except -1
+    cdef int _note_access(self) except -1
     cdef bint _rest_is_too_much(self) noexcept
     cdef int _fail_on_status(self, int status) except -1
     cdef int _refuse_with(self, int status, object reason, str detail, object progress, object error) except -1

@@ -465,6 +465,11 @@ cdef class Front(ClientSide):
             "client=%s status=%d reason=%s error=%s", self._client(), status, reason, problem
         )
         self.service.count_refusal(reason, status)
+        if self.service.access is not None:
+            self.service.access(
+                self._client().encode(), 0, None, None, None, 1, status, 0, 0.0, -1.0, None, None,
+                None, 0, None, reason, None, None, None,
+            )
         self.write(
             self.service.pages.page(
                 status,

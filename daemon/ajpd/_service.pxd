@@ -41,6 +41,7 @@ cdef class Service:
     cdef readonly dict reasons          # reason -> exchanges and refusals that ended with it
     cdef public object handshakes       # how many connections are not clients yet; None for none
     cdef Column column                  # where this process counts; None: nowhere
+    cdef public object access           # takes what a line of the access log says; None: no log
     cdef uint32_t front                 # slot of all that clients ask for
     cdef object on_changes              # told of a group whose members may have changed; or None
     cdef object match                   # path bytes -> Mount or None
@@ -72,6 +73,8 @@ cdef class Service:
     # a request that never became an exchange
     cdef int count_refusal(self, object reason, int status) except -1
     cdef int count_client(self, int by) except -1
+    # what the access log says of a head: target, host, Referer, User-Agent
+    cdef tuple noted(self, RequestHead head)
     cdef Account account(self)
     cdef Py_ssize_t connections(self) except -1
     cdef int note_changes(self, object group) except -1

@@ -60,6 +60,7 @@ class Target:
 @disjoint_base
 class Service:
     draining: bool
+    access: Callable[..., None] | None
     on_drained: Callable[[], None] | None
     handshakes: Callable[[], int] | None
     @property

@@ -7,7 +7,17 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO, cast
 
-__all__ = ["open_files", "open_log", "reopen", "setup_logging", "take_files", "use_log"]
+__all__ = [
+    "AccessFile",
+    "access_file",
+    "open_files",
+    "open_log",
+    "reopen",
+    "setup_logging",
+    "take_files",
+    "use_access",
+    "use_log",
+]
 
 _LOGGERS: Final = ("ajp", "ajpd", "asyncio")
 
@@ -40,6 +50,48 @@ class _LogFile(logging.FileHandler):
         if self._known in _opened:
             _opened.remove(self._known)
         super().close()
+
+
+class AccessFile:
+    """The descriptor of an access log; opened again in place as every log.
+
+    Args:
+        path: to append to; `-` for standard output.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._known: tuple[str, int] | None = None
+        self.fd = 1
+        if path != "-":
+            path = os.path.abspath(path)
+            self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._known = (path, self.fd)
+            _opened.append(self._known)
+
+    def close(self) -> None:
+        """Close the file and forget it; standard output stays."""
+        if self._known is not None and self._known in _opened:
+            _opened.remove(self._known)
+            os.close(self.fd)
+
+
+class _Access:
+    """Which access log this process uses."""
+
+    file: AccessFile | None = None
+
+
+def use_access(file: AccessFile | None) -> None:
+    """Write the access log there in processes that begin from now on; None for nowhere."""
+    _Access.file = file
+
+
+def access_file() -> AccessFile | None:
+    """Where the access log goes."""
+    return _Access.file
 
 
 def setup_logging(level: str, file: str = "") -> None:

@@ -17,7 +17,7 @@ from .config.model import Config
 from .control import ControlError, PidFile
 from .ledger import default_table, describe, open_table
 from .listeners import ListenError, Listeners
-from .log import open_log, use_log
+from .log import AccessFile, open_log, use_access, use_log
 
 __all__ = ["Opened", "Refused", "open_all"]
 
@@ -46,6 +46,7 @@ class Opened:
 
     config: Config
     log: logging.Handler
+    access: AccessFile | None
     listeners: Listeners
     pid_file: PidFile | None
     table: Table
@@ -53,13 +54,14 @@ class Opened:
     def use_log(self) -> None:
         """Write there from now on."""
         use_log(self.log, self.config.log.level)
+        use_access(self.access)
 
     def close_except(self, other: "Opened | None") -> None:
         """Close what another configuration, if there is one, does not have."""
         self.listeners.close_except(Listeners() if other is None else other.listeners)
         if self.pid_file is not None and (other is None or other.pid_file is not self.pid_file):
             self.pid_file.remove()
-        self.log.close()
+        self._close_logs()
 
     def close_in_child(self, kept: "Opened") -> None:
         """In a process of a configuration: close what is the master's, or another one's."""
@@ -67,7 +69,12 @@ class Opened:
         if self.pid_file is not None:
             self.pid_file.close_in_child()
         if self is not kept:
-            self.log.close()
+            self._close_logs()
+
+    def _close_logs(self) -> None:
+        self.log.close()
+        if self.access is not None:
+            self.access.close()
 
 
 def open_all(
@@ -91,6 +98,11 @@ def open_all(
         log = open_log(config.log.file)
     except OSError as exc:
         raise Refused(f"log.file: {exc}") from exc
+    try:
+        access = AccessFile(config.log.access) if config.log.access else None
+    except OSError as exc:
+        log.close()
+        raise Refused(f"log.access: {exc}") from exc
     pid_file = None
     try:
         pid_file = _take_pid_file(config.server.pid_file, before)
@@ -98,10 +110,14 @@ def open_all(
         listeners = _bind(config, before, named)
     except Refused:
         log.close()
+        if access is not None:
+            access.close()
         if pid_file is not None and (before is None or before.pid_file is not pid_file):
             pid_file.remove()
         raise
-    return Opened(config=config, log=log, listeners=listeners, pid_file=pid_file, table=table)
+    return Opened(
+        config=config, log=log, access=access, listeners=listeners, pid_file=pid_file, table=table
+    )
 
 
 def _take_pid_file(path: str, before: Opened | None) -> PidFile | None:

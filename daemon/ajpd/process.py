@@ -21,6 +21,7 @@ from ajp.worker import Worker
 
 from ._front import Front
 from ._service import Service
+from .accesslog import AccessLog
 from .balancing import MAINTAIN_EVERY, log_changes, maintain, make_group
 from .config.hosts import HostMaps
 from .config.model import STATUS_IS_SERVED, Config
@@ -31,6 +32,7 @@ from .http.proxy_protocol import ProxyHeader
 from .ledger import Ledger
 from .listeners import BACKLOG, remove_files
 from .live import LOOK_EVERY, Live
+from .log import access_file
 from .prober import Prober
 from .remap import MapWatch
 from .targets import make_target, worker_settings
@@ -167,6 +169,11 @@ class Process:
             front=self.ledger.front,
             on_changes=log_changes,
         )
+        self._access: AccessLog | None = None
+        file = access_file()
+        if file is not None:
+            self._access = AccessLog(file.fd, config.log.access_format)
+            self.service.access = self._access.write
         self._map(config)
 
     def _map(self, config: Config) -> None:
@@ -279,6 +286,8 @@ class Process:
         await self._prober.aclose()
         for worker in self.workers.values():
             await worker.aclose()
+        if self._access is not None:
+            self._access.close()
         self.timers.close()
 
     async def _accept_no_more(self) -> None:

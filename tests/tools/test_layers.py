@@ -72,6 +72,7 @@ AJPD: dict[str, float] = {
     "http.pages": 60,
     "http.proxy_protocol": 60,
     "http.forwarded": 60,
+    "accesslog": 60,
     "client_certificate": 60,
     "http._request": 60,
     "http._response": 60,

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
+from ajpd.accesslog import AccessFormatError, compile_format
+
 from .balancers import Workers, build_workers
 from .checks import (
     check_hosts,
@@ -157,6 +159,7 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
     attributes = _attributes(document, server, tls, findings)
     listen = (*server.listen, *(() if tls is None else tls.listen))
     check_conflicts(built.workers, built.balancers.values(), listen, findings)
+    log = _log(document, findings)
     findings.raise_errors()
     return Config(
         server=server,
@@ -166,7 +169,7 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
         rules=rules,
         hosts=hosts,
         maps=_maps(parts, document),
-        log=_log(document),
+        log=log,
         table=_table(document),
         tls=tls,
         attributes=attributes,
@@ -289,6 +292,20 @@ def _table(document: TomlFile | None) -> TableConfig:
     )
 
 
-def _log(document: TomlFile | None) -> LogConfig:
+def _log(document: TomlFile | None, findings: Findings) -> LogConfig:
     file = beside(document, cast(str, value_of(document, Scope.LOG, "file")))
-    return LogConfig(level=cast(LogLevel, value_of(document, Scope.LOG, "level")), file=file)
+    access = cast(str, value_of(document, Scope.LOG, "access"))
+    text = cast(str, value_of(document, Scope.LOG, "access_format"))
+    try:
+        compile_format(text)
+    except AccessFormatError as exc:
+        where = Place("defaults")
+        if document is not None and (Scope.LOG, "access_format") in document.values:
+            where = document.values[Scope.LOG, "access_format"].place
+        findings.error(where, f"access_format: {exc}", directive="access_format")
+    return LogConfig(
+        level=cast(LogLevel, value_of(document, Scope.LOG, "level")),
+        file=file,
+        access="" if access == "off" else "-" if access == "-" else beside(document, access),
+        access_format=text,
+    )

@@ -338,10 +338,19 @@ class ServerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
-    """Where messages go; an empty file name means standard error."""
+    """Where messages go; an empty file name means standard error.
+
+    Attributes:
+        level: least severe one.
+        file: of messages.
+        access: file of the access log, `-` for standard output, or empty for none.
+        access_format: of its lines.
+    """
 
     level: LogLevel = "info"
     file: str = ""
+    access: str = ""
+    access_format: str = "json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

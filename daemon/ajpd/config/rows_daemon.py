@@ -257,8 +257,19 @@ _REST: Final = (
         since=_FIRST,
         doc="Path of the log, relative to ajpd.toml; standard error when empty.",
     ),
-    _log(name="access", doc="Path of the access log, - for standard output, or off."),
-    _log(name="access_format", doc="Format of a line of the access log."),
+    _log(
+        name="access",
+        default="off",
+        since=_FIRST,
+        doc="Path of the access log, relative to ajpd.toml, - for standard output, or off.",
+    ),
+    _log(
+        name="access_format",
+        default="json",
+        since=_FIRST,
+        doc="Format of a line of the access log: json, combined, or tokens of JkRequestLogFormat: "
+        "%b %B %H %m %p %q %r %s %T %U %v %V %w %R.",
+    ),
 )
 
 _TLS: Final = (
