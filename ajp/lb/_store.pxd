@@ -36,6 +36,7 @@ cdef class Store:
     """What a balancer keeps about its members; one subclass for each kind of memory."""
 
     cdef readonly int count         # members
+    cdef readonly bint is_writable  # False: for who only looks; nothing is changed then
     cdef public int offset          # where the next search begins; of this process, as in mod_jk
 
     # Current cells of all members, borrowed until the next call. Not to be written to.
@@ -72,4 +73,5 @@ cdef class Record:
     cdef readonly int member
     cdef Store _store
 
+    cdef Store _changing(self)
     cdef const Cell* _cell(self) noexcept nogil

@@ -41,6 +41,7 @@ cdef class Store:
     def __cinit__(self, *args, **kwargs):
         self.count = 0
         self.offset = 0
+        self.is_writable = True
 
     def __repr__(self):
         """How many members, and where the next search begins."""
@@ -169,12 +170,22 @@ cdef class Record:
             f"value={self.value} in_flight={self.in_flight}>"
         )
 
+    cdef Store _changing(self):
+        """The store, for who changes something in it.
+
+        Raises:
+            ValueError: it is for looking only.
+        """
+        if not self._store.is_writable:
+            raise ValueError(f"{self._store!r} is for looking only")
+        return self._store
+
     cdef const Cell* _cell(self) noexcept nogil:
         return &self._store.view()[self.member]
 
     def change_state(self, int expected, int state):
         """Go from one state to another if it is still in the first; whether it was."""
-        return self._store.change_state(self.member, expected, state)
+        return self._changing().change_state(self.member, expected, state)
 
     @property
     def state(self):
@@ -188,7 +199,7 @@ cdef class Record:
 
     @activation.setter
     def activation(self, int number):
-        self._store.put_activation(self.member, number)
+        self._changing().put_activation(self.member, number)
 
     @property
     def value(self):
@@ -197,7 +208,7 @@ cdef class Record:
 
     @value.setter
     def value(self, uint64_t number):
-        self._store.put(self.member, VALUE, number)
+        self._changing().put(self.member, VALUE, number)
 
     @property
     def in_flight(self):
@@ -211,7 +222,7 @@ cdef class Record:
 
     @elected.setter
     def elected(self, uint64_t number):
-        self._store.put(self.member, ELECTED, number)
+        self._changing().put(self.member, ELECTED, number)
 
     @property
     def elected_seen(self):
@@ -220,7 +231,7 @@ cdef class Record:
 
     @elected_seen.setter
     def elected_seen(self, uint64_t number):
-        self._store.put(self.member, ELECTED_SEEN, number)
+        self._changing().put(self.member, ELECTED_SEEN, number)
 
     @property
     def sessions(self):
@@ -229,7 +240,7 @@ cdef class Record:
 
     @sessions.setter
     def sessions(self, uint64_t number):
-        self._store.put(self.member, SESSIONS, number)
+        self._changing().put(self.member, SESSIONS, number)
 
     @property
     def errors(self):
@@ -238,7 +249,7 @@ cdef class Record:
 
     @errors.setter
     def errors(self, uint64_t number):
-        self._store.put(self.member, ERRORS, number)
+        self._changing().put(self.member, ERRORS, number)
 
     @property
     def reply_timeouts(self):
@@ -247,7 +258,7 @@ cdef class Record:
 
     @reply_timeouts.setter
     def reply_timeouts(self, uint64_t number):
-        self._store.put(self.member, REPLY_TIMEOUTS, number)
+        self._changing().put(self.member, REPLY_TIMEOUTS, number)
 
     @property
     def first_error(self):
@@ -256,7 +267,7 @@ cdef class Record:
 
     @first_error.setter
     def first_error(self, double number):
-        self._store.put_mark(self.member, FIRST_ERROR, number)
+        self._changing().put_mark(self.member, FIRST_ERROR, number)
 
     @property
     def last_error(self):
@@ -265,7 +276,7 @@ cdef class Record:
 
     @last_error.setter
     def last_error(self, double number):
-        self._store.put_mark(self.member, LAST_ERROR, number)
+        self._changing().put_mark(self.member, LAST_ERROR, number)
 
     @property
     def latency(self):
@@ -274,7 +285,7 @@ cdef class Record:
 
     @latency.setter
     def latency(self, double number):
-        self._store.put_mark(self.member, LATENCY, number)
+        self._changing().put_mark(self.member, LATENCY, number)
 
     @property
     def returned(self):
@@ -283,7 +294,7 @@ cdef class Record:
 
     @returned.setter
     def returned(self, double number):
-        self._store.put_mark(self.member, RETURNED, number)
+        self._changing().put_mark(self.member, RETURNED, number)
 
     @property
     def is_awaited(self):
@@ -292,16 +303,16 @@ cdef class Record:
 
     def await_probe(self):
         """Have a probe bring it back."""
-        self._store.put_mark(self.member, RETURNED, AWAITED)
+        self._changing().put_mark(self.member, RETURNED, AWAITED)
 
     def note_error(self, double now):
         """Count a failure and note when it was."""
-        self._store.add(self.member, ERRORS, 1)
+        self._changing().add(self.member, ERRORS, 1)
         if self._cell().mark[FIRST_ERROR] == 0.0:
-            self._store.put_mark(self.member, FIRST_ERROR, now)
-        self._store.put_mark(self.member, LAST_ERROR, now)
+            self._changing().put_mark(self.member, FIRST_ERROR, now)
+        self._changing().put_mark(self.member, LAST_ERROR, now)
 
     def note_reply_timeouts(self, int tries):
         """Count reply timeouts; how many there are now."""
-        self._store.add(self.member, REPLY_TIMEOUTS, tries)
+        self._changing().add(self.member, REPLY_TIMEOUTS, tries)
         return self._cell().count[REPLY_TIMEOUTS]

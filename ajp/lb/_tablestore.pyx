@@ -70,6 +70,7 @@ cdef class TableStore(Store):
         self.members = tuple(members)
         self.column = column
         self._memory = balancer.memory
+        self.is_writable = self._memory.is_writable
         if not self.members:
             raise ValueError("a balancer has members, not 0")
         if balancer.kind is not Kind.BALANCER:
@@ -149,6 +150,8 @@ cdef class TableStore(Store):
 
     # hot
     cdef void add(self, int member, int count, int64_t by) noexcept nogil:
+        if not self.is_writable:
+            return
         if count != IN_FLIGHT:
             move(&self._slots[member].count[count], by, (<uint64_t>1) << CEILING_BITS)
         elif self._counts:
@@ -156,18 +159,24 @@ cdef class TableStore(Store):
 
     # hot
     cdef void put(self, int member, int count, uint64_t number) noexcept nogil:
-        store(&self._slots[member].count[count], number)
+        if self.is_writable:
+            store(&self._slots[member].count[count], number)
 
     # hot
     cdef void put_mark(self, int member, int mark, double number) noexcept nogil:
-        store(&self._slots[member].mark[mark], bits_of(number))
+        if self.is_writable:
+            store(&self._slots[member].mark[mark], bits_of(number))
 
     # hot
     cdef bint change_state(self, int member, int32_t expected, int32_t state) noexcept nogil:
+        if not self.is_writable:
+            return False
         return half_swap(&self._slots[member].state, <uint32_t>expected, <uint32_t>state)
 
     # hot
     cdef void put_activation(self, int member, int32_t activation) noexcept nogil:
+        if not self.is_writable:
+            return
         half_store(&self._slots[member].activation, <uint32_t>activation)
 
     # hot
@@ -176,4 +185,6 @@ cdef class TableStore(Store):
 
     # hot
     cdef bint claim_maintenance(self, double last, double now) noexcept nogil:
+        if not self.is_writable:
+            return False
         return swap(&self.balancer.at.maintained, bits_of(last), bits_of(now))

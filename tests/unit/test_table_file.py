@@ -13,7 +13,8 @@ import pytest
 
 from ajp import table as module
 from ajp.errors import LayoutMismatch, StatusTableError, TableFull
-from ajp.lb import State
+from ajp.lb import Activation, Balancer, Choice, Member, State
+from ajp.lb._tablestore import TableStore
 from ajp.snapshot import Kind
 from ajp.table import Table
 from tests.unit.table_stage import PLACES
@@ -403,3 +404,24 @@ def test_who_lives_can_be_seen_without_writing(path: Path) -> None:
     seen = Table.attach(path)
     assert [process.pid for process in seen.living()] == [os.getpid()]
     assert len(seen.processes()) == 2
+
+
+def test_who_only_looks_changes_nothing_through_a_store(tmp_path: Path) -> None:
+    made = Table.create(tmp_path / "t.shm", slots=8, columns=2)
+    made.balancer("lb")
+    made.member("lb", "n1", "h:1")
+    table = Table.attach(tmp_path / "t.shm")
+    slots = {slot.kind: slot for slot in table.slots()}
+    store = TableStore(slots[Kind.BALANCER], [slots[Kind.MEMBER]])
+    lb = Balancer([Member(name="n1")], store=store)
+    choice = lb.elect(None, 1.0)
+    assert isinstance(choice, Choice)
+    lb.begin(choice)
+    assert not lb.maintain(100.0)
+    with pytest.raises(ValueError, match="is for looking only"):
+        lb.records[0].change_state(0, 1)
+    with pytest.raises(ValueError, match="is for looking only"):
+        lb.set_activation(0, Activation.STOPPED)
+    with pytest.raises(ValueError, match="is for looking only"):
+        lb.records[0].value = 7
+    assert (lb.records[0].elected, lb.records[0].in_flight) == (0, 0)
