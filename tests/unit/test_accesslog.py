@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from ajp.errors import Reason
 from ajpd.accesslog import MOST_KEPT, AccessFormatError, AccessLog, Entry, compile_format
+from ajpd.log import AccessFile, use_access
+from tests.faults.container import Container, respond
+from tests.faults.stage import get, stage
 
 ENTRY = Entry(
     client=b"192.0.2.1",
@@ -171,3 +174,27 @@ async def test_who_does_not_read_holds_nobody_up(caplog: pytest.LogCaptureFixtur
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         assert {len(line) for line in pipe.read().splitlines()} == {1001}
+
+
+async def test_exchanges_and_refusals_have_a_line_each(tmp_path: Path) -> None:
+    path = tmp_path / "access"
+    file = AccessFile(str(path))
+    use_access(file)
+    try:
+        async with stage(Container(respond(b"hello"))) as s:
+            client = await s.connect()
+            await client.send(get())
+            assert (await client.response()).body == b"hello"
+            stranger = await s.connect()
+            await stranger.send(b"NONSENSE\r\n\r\n")
+            assert (await stranger.response()).status == 400
+            await s.process.stop()
+    finally:
+        use_access(None)
+        file.close()
+    good, bad = map(json.loads, path.read_text().splitlines())
+    assert (good["method"], good["status"], good["bytes"]) == ("GET", 200, 5)
+    assert 0 < good["first_byte"] <= good["duration"]
+    assert good["attempts"] == 1
+    assert good["member"] is not None
+    assert (bad["method"], bad["status"], bad["reason"]) == (None, 400, "bad_request")
