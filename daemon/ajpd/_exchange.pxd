@@ -6,6 +6,7 @@ from ajp._endpoint cimport Attempt, Endpoint
 from ajp._packets cimport ResponseHead
 from ajpd._account cimport Account
 from ajpd._answer cimport Answer
+from ajpd._noted cimport Noted
 from ajpd._peer cimport Peer
 from ajpd._placement cimport Placement
 from ajpd._service cimport ClientSide, Service, Target
@@ -34,7 +35,7 @@ cdef class Exchange(Attempt):
     cdef bint replacing             # this answer gets a page of ours
     # attempts
     cdef Account account
-    cdef tuple noted                # of the head, for the access log; None
+    cdef Noted noted                # of the head, for the access log; None
     cdef bint ready                 # to begin, with the first of the body if there is one
     cdef bint waiting               # for an endpoint
     cdef bint resting               # until the next attempt
@@ -74,7 +75,6 @@ cdef class Exchange(Attempt):
     cdef int _tell(self, object outcome, object reason) except -1
     cdef int _count(self, object reason, bint counts) except -1
     cdef int _close(self) except -1
-    cdef int _note_access(self) except -1
     cdef bint _rest_is_too_much(self) noexcept
     cdef int _fail_on_status(self, int status) except -1
     cdef int _refuse_with(self, int status, object reason, str detail, object progress, object error) except -1

@@ -17,6 +17,7 @@ from ajp._endpoint cimport Attempt, Endpoint
 from ajp._packets cimport ResponseHead, slice_bytes
 from ajpd._answer cimport Answer
 from ajpd._forward cimport forward_request
+from ajpd._noted cimport noted_of
 from ajpd._placement cimport Group, placement_of
 from ajpd._service cimport DISCARD_LIMIT, Target
 from ajpd._upload cimport upload_of
@@ -61,7 +62,7 @@ cdef class Exchange(Attempt):
         """
         self.account = self.service.account()
         if self.service.access is not None:
-            self.noted = self.service.noted(head)
+            self.noted = noted_of(head)
         self.answer = Answer.__new__(Answer)
         self.answer.client = self.client
         self.method = PyBytes_FromStringAndSize(<const char*>head.method.ptr, head.method.len)
@@ -419,39 +420,16 @@ cdef class Exchange(Attempt):
     cdef int _close(self) except -1:
         """Count the exchange, which has ended."""
         if self.account.end(self.answer.status) and self.noted is not None:
-            self._note_access()
-        return 0
-
-    cdef int _note_access(self) except -1:
-        """Write the line of the access log."""
-        cdef Account account = self.account
-        cdef Peer peer = self.peer
-        choice = None
-        tls = peer.tls
-        if self.placement is not None:
-            choice = self.placement.choice or self.placement._first
-        target, host, referer, agent = self.noted
-        self.service.access(
-            peer.remote_addr,
-            peer.local_port,
-            host,
-            self.method,
-            target,
-            self.answer.plan.minor,
-            self.answer.status,
-            self.answer.sent,
-            account.ended - account.began,
-            account.answered - account.began if account.answered > 0.0 else -1.0,
-            self.mount.worker if self.mount is not None else None,
-            self.target.name if self.target is not None else None,
-            choice.route if choice is not None else None,
-            account.attempts,
-            account.failures,
-            account.reason,
-            referer,
-            agent,
-            tls.protocol if tls is not None else None,
-        )
+            self.noted.write(
+                self.service.access,
+                self.peer,
+                self.method,
+                self.answer,
+                self.account,
+                self.mount.worker if self.mount is not None else None,
+                self.target.name if self.target is not None else None,
+                self.placement.latest() if self.placement is not None else None,
+            )
         return 0
 
     # --- the container's side ---------------------------------------------------------------------

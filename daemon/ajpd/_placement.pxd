@@ -42,6 +42,8 @@ cdef class Placement:
 
     cdef Target first(self, double now)
     cdef Target next(self, double now)
+    # the choice of the present attempt, or the first one there was; None
+    cdef object latest(self)
     cdef Target _elect(self, double now)
     cdef Target _elect_next(self, double now)
     cdef Target _take(self, object choice, double now)

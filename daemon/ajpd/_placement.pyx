@@ -185,6 +185,9 @@ cdef class Placement:
             )
         return self._take(choice, now)
 
+    cdef object latest(self):
+        return self.choice or self._first
+
     cdef Target next(self, double now):
         """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""
         cdef Election election = self.group.balancer.election

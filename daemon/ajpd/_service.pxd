@@ -73,8 +73,6 @@ cdef class Service:
     # a request that never became an exchange
     cdef int count_refusal(self, object reason, int status) except -1
     cdef int count_client(self, int by) except -1
-    # what the access log says of a head: target, host, Referer, User-Agent
-    cdef tuple noted(self, RequestHead head)
     cdef Account account(self)
     cdef Py_ssize_t connections(self) except -1
     cdef int note_changes(self, object group) except -1

@@ -197,18 +197,6 @@ cdef class Service:
                 self.column.disconnect(self.front)
         return 0
 
-    cdef tuple noted(self, RequestHead head):
-        """What the access log says of a head that is gone by then."""
-        cdef bytes host = None
-        if head.host.len > 0:
-            host = head.host.ptr[: head.host.len]
-        return (
-            <bytes>head.target.ptr[: head.target.len],
-            host,
-            head.value_of(b"referer"),
-            head.value_of(b"user-agent"),
-        )
-
     cdef Account account(self):
         """Begin to count an exchange."""
         cdef Account account = Account.__new__(Account)

@@ -28,6 +28,8 @@ FULL: Final = 65536
 WAITS: Final = 0.1
 #: Bytes that are kept for somebody who does not read, such as the end of a pipe.
 MOST_KEPT: Final = 1024 * 1024
+#: Bytes that are kept for a file until its disk has room again.
+MOST_KEPT_FOR_FILE: Final = 16 * 1024 * 1024
 #: What a pipe takes in one piece once it is ready.
 _PIPE_BUF: Final = select.PIPE_BUF
 
@@ -248,7 +250,7 @@ class AccessLog:
         text: a format, see `compile_format`.
 
     Attributes:
-        dropped: lines that a reader who does not read has cost.
+        dropped: lines for which there was no more room, since nobody read or the disk was full.
     """
 
     def __init__(self, fd: int, text: str) -> None:
@@ -261,11 +263,12 @@ class AccessLog:
         self._rest = b""
         self._timer: asyncio.TimerHandle | None = None
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._most = MOST_KEPT_FOR_FILE if self._is_file else MOST_KEPT
         self._is_failing = False
 
     def write(self, *values: object) -> None:
         """Note a request; `values` are those of an `Entry`."""
-        if not self._is_file and self._size + len(self._rest) > MOST_KEPT:
+        if self._size + len(self._rest) > self._most:
             self.dropped += 1
             return
         line = self._line(Entry(*values))  # type: ignore[arg-type]
@@ -325,5 +328,7 @@ class AccessLog:
             logger.warning("the access log can be written again")
             self._is_failing = False
         if self.dropped and not self._rest:
-            logger.warning("%d lines of the access log are lost: nobody read them", self.dropped)
+            logger.warning(
+                "%d lines of the access log are lost: they could not be written", self.dropped
+            )
             self.dropped = 0

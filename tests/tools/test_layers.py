@@ -88,6 +88,7 @@ AJPD: dict[str, float] = {
     "_service": 63,
     "_answer": 63.1,
     "_placement": 63.1,
+    "_noted": 63.15,
     "_upload": 63.1,
     "_forward": 63.1,
     "_exchange": 63.2,

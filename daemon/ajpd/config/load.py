@@ -303,6 +303,12 @@ def _log(document: TomlFile | None, findings: Findings) -> LogConfig:
         if document is not None and (Scope.LOG, "access_format") in document.values:
             where = document.values[Scope.LOG, "access_format"].place
         findings.error(where, f"access_format: {exc}", directive="access_format")
+    if access.startswith("syslog:") and document is not None:
+        findings.error(
+            document.values[Scope.LOG, "access"].place,
+            "access: syslog is not supported by this version; give a file, - or off",
+            directive="access",
+        )
     return LogConfig(
         level=cast(LogLevel, value_of(document, Scope.LOG, "level")),
         file=file,

@@ -251,3 +251,13 @@ def test_people_that_are_not_there(tmp_path: Path) -> None:
     assert errors_of(tmp_path, "[server]\ngroup = 'root'\n" + REST) == [
         "ajpd.toml:2: group: it only counts together with user"
     ]
+
+
+def test_a_syslog_that_is_not_there_yet_is_no_file_name(tmp_path: Path) -> None:
+    path = tmp_path / "ajpd.toml"
+    path.write_text('[log]\naccess = "syslog:/dev/log"\n')
+    with pytest.raises(ConfigErrors) as broken:
+        load_toml(path)
+    assert str(broken.value.errors[-1]).removeprefix(f"{tmp_path}/") == (
+        "ajpd.toml:2: access: syslog is not supported by this version; give a file, - or off"
+    )

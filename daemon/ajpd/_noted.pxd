@@ -1,0 +1,31 @@
+"""What the access log says of an exchange whose head is gone by its end."""
+
+from ajpd._account cimport Account
+from ajpd._answer cimport Answer
+from ajpd._peer cimport Peer
+from ajpd.http._request cimport RequestHead
+
+
+cdef class Noted:
+    """What was noted of a request's head."""
+
+    cdef bytes target
+    cdef bytes host             # None when there was none, as the next two
+    cdef bytes referer
+    cdef bytes agent
+
+    # Have the line of an exchange written; worker, member and choice are None before there were any.
+    cdef int write(
+        self,
+        object access,
+        Peer peer,
+        bytes method,
+        Answer answer,
+        Account account,
+        str worker,
+        str member,
+        object choice,
+    ) except -1
+
+
+cdef Noted noted_of(RequestHead head)
