@@ -1,6 +1,6 @@
 from typing import final
 
-from ajp._endpoint import Attempt
+from ._course import Course
 
 @final
-class Exchange(Attempt): ...
+class Exchange(Course): ...

@@ -1,36 +1,34 @@
 """One client request, from its parsed head to its complete answer.
 
 Owns what no other room can decide: when the container gets body and the client response, what a
-failure becomes, whether there is another attempt, and backpressure in both directions. Bytes of
-the client come in by `feed`, packets of the container by the `on_…` methods of an attempt; all
+failure becomes, and backpressure in both directions; which container has the request is in
+`_course`. Bytes of the client come in by `feed`, packets of the container by the `on_…` methods of an attempt; all
 that one read of the container brought leaves in one write.
 
 Source: mod_jk `ajp_service`, `ajp_get_reply`; RFC 9112 §9; spec of ajp13 "Request body rules".
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
 
 from ajp._clock cimport monotonic
-from ajp._endpoint cimport Attempt, Endpoint
+from ajp._endpoint cimport Endpoint
 from ajp._packets cimport ResponseHead, slice_bytes
 from ajpd._answer cimport Answer
-from ajpd._forward cimport forward_request
+from ajpd._course cimport Course
 from ajpd._noted cimport noted_of
-from ajpd._placement cimport Group, placement_of
-from ajpd._service cimport DISCARD_LIMIT, Target
-from ajpd._upload cimport upload_of
+from ajpd._service cimport DISCARD_LIMIT
+from ajpd._upload cimport Upload, upload_of
 from ajpd.http._request cimport ASTERISK_FORM, RequestHead, is_plain_path
 from ajpd.http._response cimport BY_CLOSE
 
-from ajp.errors import REASON_STATUS, LocalProtocolError, Progress, ProtocolError, Reason
+from ajp.errors import REASON_STATUS, Progress, ProtocolError, Reason
 from ajp.lb.member import Outcome
-from ajp.retry import Step, leaves_hard, may_move_on, next_step, outcome_of
+from ajp.retry import leaves_hard, outcome_of
 from ajpd.http.pages import wants_json
 from ajpd.http.uri import BadURI, normalise
-from ajpd.refusal import refusal_of
-from ajpd.report import exchange_failed, trying_again
+from ajpd.report import exchange_failed
 
 __all__ = ["Exchange"]
 
@@ -45,8 +43,8 @@ cdef object RESPONSE_STARTED = Progress.RESPONSE_STARTED
 
 
 @cython.final
-cdef class Exchange(Attempt):
-    """One client request and all its attempts."""
+cdef class Exchange(Course):
+    """One client request, its attempts and its answer."""
 
     def __repr__(self):
         method = (self.method or b"?").decode("latin-1")
@@ -103,46 +101,6 @@ cdef class Exchange(Attempt):
             self.content_length = -1 if head.chunked else head.content_length
         self.head_bytes, self.head_start, self.head_end = data, start, end
         return self._place(head)
-
-    cdef int _place(self, RequestHead head) except -1:
-        """Find the first container, and write the request for it."""
-        target = self.service.targets[self.mount.worker]
-        if type(target) is Group:
-            self.placement = placement_of(target, head, self.forward, self.mount.extension)
-            self.account.enter(self.placement.group.slot)
-            target = self.placement.first(self.account.began)
-            if target is None:
-                return self._nobody()
-        else:
-            self.head_bytes = None
-        return self._address(head, target)
-
-    cdef int _address(self, RequestHead head, Target target) except -1:
-        """Write the request for a container."""
-        self.target = target
-        self.fail_on_status = target.fail_on_status
-        if self.mount.fail_on_status is not None:
-            self.fail_on_status = self.mount.fail_on_status
-        if self.upload is not None:
-            self.upload.keep = target.replay_limit
-        try:
-            attributes = None
-            if self.service.attributes:
-                attributes = self.service.attributes_of(head, self.peer, self.client.trusted)
-            self.packet = forward_request(
-                head,
-                self.forward,
-                target,
-                self.peer,
-                self.placement.choice if self.placement is not None else None,
-                attributes,
-            )
-        except LocalProtocolError as wrong:
-            self._tell(Outcome.UNTRIED, None)
-            status, reason, detail = refusal_of(wrong, head.target.len)
-            return self._refuse(status, reason, detail)
-        self.ready = True
-        return 0
 
     cdef int _answer_options(self) except -1:
         """OPTIONS * asks about this server, not about an application."""
@@ -235,33 +193,7 @@ cdef class Exchange(Attempt):
             return 0
         return self.endpoint.pause_reading() if paused else self.endpoint.resume_reading()
 
-    cdef int _abandon(self, object reason) except -1:
-        """Give the attempt up, wherever it is."""
-        self._tell(self._learned(), reason)
-        self.disarm()
-        self.resting = False
-        if self.endpoint is not None:
-            self.endpoint.abort()
-        elif self.waiting:
-            self.waiting = False
-            self.target.worker.cancel(self)
-        if self.upload is not None:
-            self.upload.drop()
-
-    cdef object _learned(self):
-        """What an attempt that the client ended says about the container."""
-        if self.endpoint is None or self.endpoint._progress() == NOTHING_SENT:
-            return Outcome.UNTRIED
-        return Outcome.CLIENT_ERROR
-
     # --- attempts ---------------------------------------------------------------------------------
-
-    cdef int _try(self) except -1:
-        self.account.begin_attempt(self.target.slot)
-        self.ready = self.resting = False
-        self.waiting = True
-        self.bytes_in = self.bytes_out = 0
-        self.target.worker.acquire(self)
 
     cpdef on_endpoint(self, Endpoint endpoint):
         """An endpoint is ours: send. Body that is here already rides along."""
@@ -306,116 +238,6 @@ cdef class Exchange(Attempt):
         self.answer.drop()
         if not self._again(reason, progress, error, outcome_of(reason, is_soft=is_soft)):
             self._refuse_with(REASON_STATUS[reason], reason, "", progress, error)
-
-    cdef bint _again(self, object reason, object progress, object error, object outcome) except -1:
-        """Make another attempt, now or a little later, if that can do no harm."""
-        step, delay = next_step(
-            reason,
-            progress,
-            method=self.method,
-            is_replayable=self.upload is None or self.upload.given is not None,
-            recovery_options=self.target.recovery_options,
-            # A pooled connection that turned out to be dead was no attempt at anything.
-            attempts=self.account.attempts_here - self.account.stale,
-            limit=self.target.retries,
-            reused=self.reused,
-            interval=self.target.retry_interval,
-            has_others=self.placement is not None,
-        )
-        if step is Step.AGAIN:
-            self._count(reason, True)
-        else:
-            self._tell(outcome, reason)
-        if step is Step.GIVE_UP:
-            return False
-        trying_again(
-            self.method,
-            self.path,
-            worker=self.target.name,
-            reason=reason,
-            progress=progress,
-            error=error,
-        )
-        if self.upload is not None:
-            self.upload.rewind()
-        self.reused = False
-        if step is not Step.AGAIN:
-            return self._move_on(reason, progress, error)
-        if delay > 0:
-            self._rest(delay)
-        else:
-            self._try()
-        return True
-
-    cpdef bint may_leave(self, object progress) except -1:
-        """Whether another member may have the request, and can."""
-        if self.placement is None or self.placement.choice is None or self.answered:
-            return False
-        if progress == RESPONSE_STARTED and self.head_bytes is not None and not self.answer.begun:
-            # Its head is here, and of that nobody knows.
-            progress = HEAD_SENT
-        return may_move_on(
-            Reason.FROZEN,
-            progress,
-            method=self.method,
-            is_replayable=self.upload is None or self.upload.given is not None,
-            recovery_options=self.target.recovery_options,
-        ) and self.placement.has_other(monotonic())
-
-    cdef int _rest(self, double seconds) except -1:
-        self.resting = True
-        self.service.wheel.arm(self, monotonic() + seconds)
-
-    cdef bint _move_on(self, object reason, object progress, object error) except -1:
-        """Go to another member; whether that, or a page, is under way."""
-        cdef const uint8_t* p
-        cdef RequestHead head = self.service.head
-        cdef Target target = self.placement.next(monotonic())
-        self.account.stale = 0
-        self.account.attempts_here = 0
-        if target is None:
-            if self.placement.pause > 0:
-                self.failure = (reason, progress, error)
-                self._rest(self.placement.pause)
-                return True
-            if reason is None:
-                self._nobody()
-                return True
-            return False
-        assert self.head_bytes is not None
-        p = <const uint8_t*>PyBytes_AS_STRING(self.head_bytes)
-        head.parse(p + self.head_start, self.head_end - self.head_start)
-        self.service.introduce(head, self.client)
-        self._address(head, target)
-        self.go()
-        return True
-
-    cdef int _nobody(self) except -1:
-        """No member, for now or for good."""
-        if self.placement.pause > 0:
-            return self._rest(self.placement.pause)
-        refusal = self.placement.refusal
-        return self._refuse_with(
-            REASON_STATUS[refusal.reason], refusal.reason, "", NOTHING_SENT, refusal.why
-        )
-
-    cdef int _count(self, object reason, bint counts) except -1:
-        """Count the end of the attempt, if there is one."""
-        self.account.end_attempt(
-            self.target.name, self.answer.status, reason, self.bytes_in, self.bytes_out, counts
-        )
-        return 0
-
-    cdef int _tell(self, object outcome, object reason) except -1:
-        """Count the end of the attempt, and tell the balancer, as far as there is either."""
-        cdef bint counts = outcome is not Outcome.UNTRIED and outcome is not Outcome.BUSY
-        if self.target is not None:
-            self._count(reason, counts)
-        if self.placement is not None and self.placement.choice is not None:
-            self.placement.end(outcome, self.account, counts)
-            if outcome is not SERVED:
-                self.service.note_changes(self.placement.group)
-        return 0
 
     cdef int _close(self) except -1:
         """Count the exchange, which has ended."""

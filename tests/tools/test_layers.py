@@ -89,6 +89,7 @@ AJPD: dict[str, float] = {
     "_answer": 63.1,
     "_placement": 63.1,
     "_noted": 63.15,
+    "_course": 63.15,
     "_upload": 63.1,
     "_forward": 63.1,
     "_exchange": 63.2,
