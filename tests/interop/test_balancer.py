@@ -1,5 +1,6 @@
 """Two real Tomcats behind a balancer: sessions stay, and one of the two may die at any moment."""
 
+import os
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from ajp.snapshot import Kind
+from ajp.table import Table
+from ajpd.control import ask_table
 
 from .balanced import NODES, BalancedDaemon, Browser, ClusteredTomcat, node_options
 from .conftest import TARGET
@@ -22,7 +27,10 @@ pytestmark = [
     pytest.mark.skipif(TARGET == "apache", reason="needs a daemon of its own"),
 ]
 
-CLIENTS, VISITS = 50, 10
+CLIENTS = 200
+#: How long they keep coming back; the longer, the more it shows.
+SECONDS = float(os.environ.get("AJPD_TEST_STICKY_SECONDS", "4"))
+PROCESSES = 2
 THREADS = 16
 #: A member that failed is tried again after a second, and maintenance looks that often.
 SOON = "worker.maintain=1"
@@ -46,7 +54,7 @@ class Pair:
         """A daemon before both; a node that was killed comes back afterwards."""
         connectors = {name: each.connectors[8192] for name, each in self.tomcats.items()}
         directory = self.directory / f"daemon-{time.monotonic_ns()}"
-        daemon = BalancedDaemon(directory, connectors, RECOVERS, SOON)
+        daemon = BalancedDaemon(directory, connectors, RECOVERS, SOON, processes=PROCESSES)
         front = daemon.start()
         try:
             yield front
@@ -105,11 +113,52 @@ def eventually(condition: Callable[[], bool], *, within: float = 15.0) -> None:
 def test_sessions_stay_where_they_are(pair: Pair) -> None:
     with pair.daemon() as front:
         everybody = browsers(front)
-        visit(everybody, VISITS)
+        visits, end = 0, time.monotonic() + SECONDS
+        while visits < 3 or time.monotonic() < end:
+            visit(everybody, 1)
+            visits += 1
         close(everybody)
     assert [browser.moves for browser in everybody] == [0] * CLIENTS
-    assert all(browser.hits == list(range(1, VISITS + 1)) for browser in everybody)
-    assert Counter(browser.nodes[0] for browser in everybody) == {"nodeA": 25, "nodeB": 25}
+    assert all(browser.hits == list(range(1, visits + 1)) for browser in everybody)
+    half = CLIENTS // 2
+    assert Counter(browser.nodes[0] for browser in everybody) == {"nodeA": half, "nodeB": half}
+
+
+@pytest.mark.parametrize("method", ["Request", "Session", "Next", "Traffic", "Busyness"])
+def test_requests_one_by_one_go_by_the_method(pair: Pair, method: str) -> None:
+    """Factors 1, 2 and 3, whichever process is asked: the numbers are those of all of them."""
+    one, two = (pair.tomcats[name].connectors[8192] for name in NODES)
+    factors = {"n1": 1, "n2": 2, "n3": 3}
+    more = [f"worker.{name}.lbfactor={factor}" for name, factor in factors.items()]
+    directory = pair.directory / f"method-{method}"
+    daemon = BalancedDaemon(
+        directory,
+        {"n1": one, "n2": two, "n3": two},
+        {"method": method},
+        *more,
+        processes=PROCESSES,
+    )
+    rounds = 6
+    front = daemon.start()
+    try:
+        for _ in range(rounds * sum(factors.values())):
+            # A new connection each time, so that either process may get it.
+            browser = Browser(front.address)
+            assert browser.ask("/app/slow?ms=0").status == 200
+            browser.close()
+        files = ("workers.properties", "uriworkermap.properties")
+        slots = Table.attach(ask_table([str(directory / file) for file in files])).slots()
+        used = {slot.name: slot.totals()["used"] for slot in slots if slot.kind is Kind.MEMBER}
+    finally:
+        daemon.stop()
+    if method == "Busyness":
+        # Nothing is ever under way: members take turns, from where each process was.
+        even = rounds * sum(factors.values()) // len(factors)
+        assert all(abs(count - even) <= PROCESSES for count in used.values()), used
+    else:
+        slack = 1 if method == "Traffic" else 0
+        for name, factor in factors.items():
+            assert abs(used[name] - rounds * factor) <= slack, used
 
 
 def test_only_the_sessions_of_a_dead_node_move(pair: Pair) -> None:
@@ -213,7 +262,7 @@ def test_sessions_that_are_copied_survive_their_node(directory: Path, applicatio
     ]
     connectors = {name: each.connectors[8192] for name, each in zip(NODES, tomcats, strict=True)}
     with running(tomcats):
-        daemon = BalancedDaemon(base / "daemon", connectors, RECOVERS, SOON)
+        daemon = BalancedDaemon(base / "daemon", connectors, RECOVERS, SOON, processes=PROCESSES)
         front = daemon.start()
         try:
             everybody = browsers(front, 10)
