@@ -9,6 +9,7 @@ for not waiting on a dead address before the next one is tried.
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import os
@@ -36,6 +37,8 @@ STAGGER: Final = 0.25
 UNIX_PAUSE: Final = 0.02
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+# What this process or machine has run out of: no container is to blame.
+_OUR_LACK: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _FAMILIES: Final = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 
@@ -261,7 +264,7 @@ class Dialer:
                     reason = Reason.RESOLVE_FAILED
             raise ConnectTimeout(f"{self._where}: {text}", reason=reason) from exc
         except OSError as exc:
-            raise ConnectFailed(f"{self._where}: {_words(exc)}") from exc
+            raise ConnectFailed(f"{self._where}: {_words(exc)}", reason=_reason(exc)) from exc
 
     async def aclose(self) -> None:
         """End what is still under way; those who dial are gone by now."""
@@ -343,7 +346,9 @@ class Dialer:
         words = "; ".join(f"{host}: {_words(exc)}" for host, exc in failures.items())
         if self.resolver is not None and not self.resolver.is_name:
             words = "; ".join(_words(exc) for exc in failures.values())
-        error: EndpointError = ConnectFailed(f"{self._where}: {words}")
+        reasons = {_reason(exc) for exc in failures.values()}
+        reason = reasons.pop() if len(reasons) == 1 else Reason.CONNECT_REFUSED
+        error: EndpointError = ConnectFailed(f"{self._where}: {words}", reason=reason)
         if all(isinstance(exc, TimeoutError) for exc in failures.values()):
             error = ConnectTimeout(f"{self._where}: {words}")
         error.__cause__ = next(iter(failures.values()))
@@ -396,6 +401,12 @@ class Dialer:
                 with contextlib.suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, option, self._buffer)
         return sock
+
+
+def _reason(exc: BaseException) -> Reason:
+    """Whether it is this machine that has no room for a connection, or the container's doing."""
+    is_ours = isinstance(exc, OSError) and exc.errno in _OUR_LACK
+    return Reason.POOL_EXHAUSTED if is_ours else Reason.CONNECT_REFUSED
 
 
 def _words(exc: Exception) -> str:

@@ -40,6 +40,24 @@ async def test_connect_refused() -> None:
 
 
 @both_loops
+@pytest.mark.parametrize("lack", [errno.EMFILE, errno.ENFILE])
+async def test_no_container_is_to_blame_where_we_have_no_descriptor_left(
+    lack: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object, **__: object) -> socket.socket:
+        raise OSError(lack, "Too many open files")
+
+    async with worker(unused_port()) as its_worker:
+        monkeypatch.setattr(dial.socket, "socket", none_left)
+        attempt = Once()
+        its_worker.acquire(attempt)
+        await attempt.ended.wait()
+        monkeypatch.undo()
+    assert attempt.outcome is Reason.POOL_EXHAUSTED
+    assert "Too many open files" in str(attempt.error)
+
+
+@both_loops
 async def test_connect_timeout() -> None:
     with full_listener() as port:
         async with worker(port, connect_timeout=0.05) as its_worker:
