@@ -334,8 +334,13 @@ class Probe:
         try:
             line = await self._dialer.dial(self._new_line)
         except EndpointError as error:
-            self._task = None
-            self._fail(error)
+            if self._is_dialing():
+                self._task = None
+                self._fail(error)
+            return
+        if not self._is_dialing():
+            # It was made in the moment in which it was given up.
+            line.close()
             return
         self._task = None
         former, self._line = self._line, line
@@ -346,6 +351,10 @@ class Probe:
         else:
             self._drop()
             self._fail(connection_gone(self._name, None, progress=Progress.NOTHING_SENT))
+
+    def _is_dialing(self) -> bool:
+        """Whether the running task is the one whose connection is wanted."""
+        return self._task is asyncio.current_task()
 
     def _new_line(self, peer: str) -> _Line:
         return _Line(self, peer, self.settings.max_packet_size, monotonic())

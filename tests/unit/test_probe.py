@@ -14,6 +14,7 @@ from ajp.errors import Reason
 from ajp.messages import SendHeaders
 from ajp.probe import Probe, ProbeRequest, ProbeResult
 from ajp.worker import WorkerSettings
+from tests.faults.container import Container
 from tests.unit.support import both_loops, scripted_container, take_packet, until
 from tests.unit.worker_stage import CPING_TYPE, full_listener, plain, unused_port
 
@@ -317,3 +318,41 @@ async def test_closed_while_connecting() -> None:
         stage.probe.ask()
         assert repr(stage.probe) == f"<Probe tomcat1 127.0.0.1:{port} quiet>"
         assert stage.results == []
+
+
+@both_loops
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_connection_made_in_the_moment_of_the_end_is_closed(turns: int) -> None:
+    async with Container() as container:
+        stage = Stage(container.port)
+        stage.probe.ask()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stage.probe.aclose()
+        assert stage.probe._line is None
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await until(lambda: not container.open)
+
+
+@both_loops
+async def test_a_dial_that_succeeds_after_the_end_is_closed() -> None:
+    made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    closed: list[str] = []
+
+    class Line:
+        def close(self) -> None:
+            closed.append("closed")
+
+    async def dial(_: object) -> Line:
+        await made
+        return Line()
+
+    stage = Stage(1)
+    stage.probe._dialer.dial = dial  # type: ignore[method-assign, assignment]
+    stage.probe.ask()
+    await asyncio.sleep(0)
+    made.set_result(None)
+    await stage.probe.aclose()
+    assert closed == ["closed"]
+    assert stage.results == []
