@@ -147,10 +147,17 @@ class Process:
         # What was changed before this process was there.
         self._live.look()
         self._maps = MapWatch(config, self._loop, self._map)
-        self.service = Service(
+        self.service = self._make_service(config, services)
+        self._access = self._open_access_log(config)
+        self._map(config)
+
+    def _make_service(self, config: Config, targets: dict[str, object]) -> Service:
+        """What all connections share; rules follow."""
+        server = config.server
+        return Service(
             self.timers.wheel,
             UriMap(()).match,
-            services,
+            targets,
             header_timeout=server.header_timeout_ms / 1000,
             keepalive_timeout=server.keepalive_timeout_ms / 1000,
             body_timeout=server.body_timeout_ms / 1000,
@@ -165,16 +172,18 @@ class Process:
             reply_timeout_header=server.reply_timeout_header.encode() or None,
             describe_tls=None if config.tls is None else partial(client_tls, config=config.tls),
             attributes=config.attributes,
-            column=column,
+            column=self.ledger.column,
             front=self.ledger.front,
             on_changes=log_changes,
         )
-        self._access: AccessLog | None = None
+
+    def _open_access_log(self, config: Config) -> AccessLog | None:
         file = access_file()
-        if file is not None:
-            self._access = AccessLog(file.fd, config.log.access_format)
-            self.service.access = self._access.write
-        self._map(config)
+        if file is None:
+            return None
+        log = AccessLog(file.fd, config.log.access_format)
+        self.service.access = log.write
+        return log
 
     def _map(self, config: Config) -> None:
         """Let requests go by the rules of this configuration."""
