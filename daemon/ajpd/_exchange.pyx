@@ -229,6 +229,10 @@ cdef class Exchange(Course):
             if self.upload is not None:
                 self.upload.drop()
             self._log(reason, progress, error)
+            if self.answer.is_whole():
+                # What is missing is the container's word that it was all, and the client has it all.
+                self._finish(self.answer.plan.keep_alive)
+                return
             # Without the last chunk or all of its length a close shows; by close alone it does not.
             self.answer.write(False)
             self._close()

@@ -305,13 +305,15 @@ def expected(fault: Fault, request: Request) -> Outcome:
             reuses=reuses,
             waits=(fault.after, (1 + again) if fault.after else 0),
         )
+    is_whole = is_head or fault.is_complete
     return Outcome(
-        got=Got.WHOLE if is_head or fault.is_complete else Got.BROKEN,
+        got=Got.WHOLE if is_whole else Got.BROKEN,
         status=fault.status,
         reason=fault.reason,
         executions=executed,
         attempts=1,
-        lives=False,
+        # The client has all it was told of: its connection is none of the container's business.
+        lives=is_whole and keeps_client(fault, request),
         reuses=reuses,
         waits=waits,
     )

@@ -366,13 +366,13 @@ class Container:
         assert self._server is not None
         self.closing.set()
         self._server.close()
-        # Whoever was accepted a moment ago has no task yet.
         for _ in range(5):
-            await asyncio.sleep(0)
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # Whoever was accepted a moment ago has no task yet.
+            await asyncio.sleep(0)
 
     def drop_idle(self, *, hard: bool = False) -> None:
         """Close every connection from this side."""
