@@ -52,13 +52,13 @@ cdef class Memory:
         return <word*>(self._column(number) + sizeof(ColumnHead))
 
     cdef inline word* connected_of(self, uint32_t number) noexcept nogil:
-        return self.in_flight_of(number) + self.capacity
+        return self.in_flight_of(number) + GAUGE_CONNECTED * self.capacity
 
     cdef inline word* waiting_of(self, uint32_t number) noexcept nogil:
-        return self.in_flight_of(number) + 2 * self.capacity
+        return self.in_flight_of(number) + GAUGE_WAITING * self.capacity
 
     cdef inline word* idle_of(self, uint32_t number) noexcept nogil:
-        return self.in_flight_of(number) + 3 * self.capacity
+        return self.in_flight_of(number) + GAUGE_IDLE * self.capacity
 
     # Tallies of all slots, one writer; the ones after the last column are those of the resets.
     cdef inline Tally* tallies_of(self, uint32_t number) noexcept nogil:

@@ -160,7 +160,7 @@ class Balancer:
             now,
             stateless=stateless,
             force=is_forced,
-            chance=0 if self._draws is None else self._draws.getrandbits(64),
+            chance=self.draw(),
             activations=rule.activations,
         )
         if found < 0:
@@ -181,6 +181,10 @@ class Balancer:
         if extension is None or chosen.set_cookie is None:
             return chosen
         return replace(chosen, set_cookie=self._cookie(chosen.member, rule))
+
+    def draw(self) -> int:
+        """64 random bits for the method P2C; 0 for the others, which need none."""
+        return 0 if self._draws is None else self._draws.getrandbits(64)
 
     def choice_of(self, found: int, *, makes_session: bool, sets_cookie: bool) -> Choice:
         """What the compiled election found, as a value; there are few, so each is made once.

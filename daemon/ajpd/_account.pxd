@@ -41,5 +41,6 @@ cdef class Account:
     ) except -1
     # The same attempt, as the balancer's member saw it.
     cdef void count_member(self, uint32_t member) noexcept
+    cdef void _count_whole(self, uint32_t slot, const Finished* whole) noexcept
     # All of it ended; False: it had already.
     cdef bint end(self, int status) except -1

@@ -98,16 +98,16 @@ cdef class Account:
         whole.bytes_in = <uint64_t>self.bytes_in
         whole.bytes_out = <uint64_t>self.bytes_out
         whole.status = <uint32_t>status
-        self.column.end(self.front)
-        self.column.finish(self.front, &whole)
+        self._count_whole(self.front, &whole)
         if self.balancer != NO_SLOT:
-            self.column.end(self.balancer)
-            self.column.finish(self.balancer, &whole)
-            if self.attempts > 1:
-                self.column.count(self.balancer, RETRIES, <uint64_t>(self.attempts - 1))
-        if self.attempts > 1:
-            self.column.count(self.front, RETRIES, <uint64_t>(self.attempts - 1))
+            self._count_whole(self.balancer, &whole)
         return True
+
+    cdef void _count_whole(self, uint32_t slot, const Finished* whole) noexcept:
+        self.column.end(slot)
+        self.column.finish(slot, whole)
+        if self.attempts > 1:
+            self.column.count(slot, RETRIES, <uint64_t>(self.attempts - 1))
 
 
 cdef uint32_t number_of(object reason) except? 0xFFFFFFFF:

@@ -1,6 +1,6 @@
 """Where a request of a balancer goes: one member after the other."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
 from ajp._column cimport Column
 from ajpd._account cimport Account
@@ -19,10 +19,8 @@ cdef class Group:
     cdef Column column              # where this process counts; None: nowhere
     cdef bytes session_cookie
     cdef bytes session_path
-    cdef object _random
     cdef dict _sessions             # Cookie header -> session; forgotten all at once
 
-    cdef uint64_t draw(self) except? 0
     cdef object session_of(self, RequestHead head, bytes path, object extension)
 
 
@@ -44,6 +42,7 @@ cdef class Placement:
     cdef Target next(self, double now)
     # the choice of the present attempt, or the first one there was; None
     cdef object latest(self)
+    cdef Target _locked(self, double now, bint is_first)
     cdef Target _elect(self, double now)
     cdef Target _elect_next(self, double now)
     cdef Target _take(self, object choice, double now)

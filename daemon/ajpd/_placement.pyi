@@ -3,7 +3,7 @@ from typing import final
 
 from ajp._column import Column
 from ajp._slot import Slot
-from ajp.lb.balancer import Balancer, Chance
+from ajp.lb.balancer import Balancer
 
 from ._service import Target
 
@@ -22,7 +22,6 @@ class Group:
         slot: Slot | None = None,
         slots: Sequence[Slot] = (),
         column: Column | None = None,
-        random: Chance | None = None,
     ) -> None: ...
     def retarget(self, targets: Sequence[Target]) -> None: ...
 

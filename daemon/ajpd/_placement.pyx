@@ -18,8 +18,6 @@ from ajpd._account cimport NO_SLOT, Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
 
-from random import Random
-
 from ajp.lb.choice import Choice, NoMember
 from ajp.lb.member import Outcome
 from ajp.lb.rounds import Rounds
@@ -61,10 +59,9 @@ cdef class Group:
         slot: of the balancer in the status table.
         slots: of its members.
         column: where this process counts.
-        random: for the method P2C.
     """
 
-    def __init__(self, str name, balancer, targets, *, Slot slot=None, slots=(), Column column=None, random=None):
+    def __init__(self, str name, balancer, targets, *, Slot slot=None, slots=(), Column column=None):
         self.name = name
         self.slot = NO_SLOT if slot is None else slot.index
         self.slots = [each.index for each in slots] or None
@@ -73,7 +70,6 @@ cdef class Group:
         self.targets = tuple(targets)
         self.session_cookie = balancer.settings.session_cookie.encode()
         self.session_path = balancer.settings.session_path.encode()
-        self._random = Random() if random is None else random
         self._sessions = {}
 
     def __repr__(self):
@@ -85,10 +81,6 @@ cdef class Group:
         if len(targets) != len(self.targets):
             raise ValueError(f"{self.name} has {len(self.targets)} members, not {len(targets)}")
         self.targets = targets
-
-    cdef uint64_t draw(self) except? 0:
-        """64 random bits."""
-        return self._random.getrandbits(64)
 
     cdef object session_of(self, RequestHead head, bytes path, object extension):
         """The session a request says it belongs to; None."""
@@ -142,12 +134,20 @@ cdef class Placement:
 
     cdef Target first(self, double now):
         """The member to begin with; None when there is nobody: see `refusal` and `pause`."""
+        return self._locked(now, True)
+
+    cdef Target next(self, double now):
+        """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""
+        return self._locked(now, False)
+
+    cdef Target _locked(self, double now, bint is_first):
+        """Elect; under the balancer's lock if it has one."""
         cdef Election election = self.group.balancer.election
         if not election.locks:
-            return self._elect(now)
+            return self._elect(now) if is_first else self._elect_next(now)
         election.store.lock()
         try:
-            return self._elect(now)
+            return self._elect(now) if is_first else self._elect_next(now)
         finally:
             election.store.unlock()
 
@@ -174,7 +174,7 @@ cdef class Placement:
         wanted.force = self.session is not None and election.is_forced
         wanted.overrides = NULL
         if election.method == METHOD_P2C:
-            wanted.chance = self.group.draw()
+            wanted.chance = self.group.balancer.draw()
         found = election.elect(routes, now, &wanted)
         if found == NOBODY:
             return self._elect_next(now)
@@ -187,17 +187,6 @@ cdef class Placement:
 
     cdef object latest(self):
         return self.choice or self._first
-
-    cdef Target next(self, double now):
-        """The next member; None to wait for `pause` and ask again, or (no pause) to give up."""
-        cdef Election election = self.group.balancer.election
-        if not election.locks:
-            return self._elect_next(now)
-        election.store.lock()
-        try:
-            return self._elect_next(now)
-        finally:
-            election.store.unlock()
 
     cdef Target _elect_next(self, double now):
         self.pause = 0.0

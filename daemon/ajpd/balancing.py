@@ -34,12 +34,11 @@ def make_group(config: BalancerConfig, targets: Mapping[str, Target], ledger: Le
         targets: of the workers of its members, by name.
         ledger: where it counts.
     """
-    random = Random()
     balancer = Balancer(
         [member.member for member in config.members],
         config.settings,
         store=ledger.store(config.name),
-        random=random,
+        random=Random(),
     )
     return Group(
         config.name,
@@ -48,7 +47,6 @@ def make_group(config: BalancerConfig, targets: Mapping[str, Target], ledger: Le
         slot=ledger.balancers[config.name],
         slots=ledger.members[config.name],
         column=ledger.column,
-        random=random,
     )
 
 

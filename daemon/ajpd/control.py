@@ -7,7 +7,6 @@ the kernel says it is.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from .events import Events
+from .naming import digest_of
 
 __all__ = [
     "Answer",
@@ -160,9 +160,7 @@ class Answer:
 
 def control_address(paths: Sequence[str]) -> bytes:
     """The abstract name for the master of these configuration files."""
-    whole = "\0".join(os.path.realpath(path) for path in paths)
-    digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()
-    return b"\0ajpd." + digest[:40].encode()
+    return b"\0ajpd." + digest_of(paths)[:40].encode()
 
 
 class Control:

@@ -26,6 +26,7 @@ from ajp.snapshot import Kind
 from ajp.table import Table, private_memory
 
 from .config.model import BalancerConfig, Config, WorkerConfig
+from .naming import digest_of
 
 __all__ = [
     "FRONT",
@@ -60,9 +61,7 @@ def default_table(files: Sequence[str], *, user: str = "") -> Path:
     Raises:
         OSError: the directory cannot be made.
     """
-    whole = "\0".join(os.path.realpath(file) for file in files)
-    digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()
-    return _directory(user) / f"{digest[:16]}.shm"
+    return _directory(user) / f"{digest_of(files)[:16]}.shm"
 
 
 def _directory(user: str) -> Path:

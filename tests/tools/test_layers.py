@@ -98,6 +98,7 @@ AJPD: dict[str, float] = {
     "targets": 64,
     "live": 64.5,
     "log": 64,
+    "naming": 60,
     "ledger": 63,
     "listeners": 64,
     "systemd": 64,
