@@ -38,6 +38,17 @@ def ajpd(*args: object) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def said(process: subprocess.Popen[str], words: str) -> None:
+    """Read the errors of a process up to the line with these words; it may warn before it."""
+    assert process.stderr is not None
+    before = []
+    for line in process.stderr:
+        if words in line:
+            return
+        before.append(line)
+    raise AssertionError(f"{words!r} was not said, but: {before}")
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
     """Arguments for a configuration that is fine."""
@@ -157,8 +168,7 @@ def test_the_number_of_processes(files: list[str], tmp_path: Path) -> None:
         text=True,
     ) as process:
         try:
-            assert process.stderr is not None
-            assert f"listens on unix:{path}: 3 processes" in process.stderr.readline()
+            said(process, f"listens on unix:{path}: 3 processes")
             done = ajpd("reload", *files)
             assert (done.returncode, done.stderr) == (0, "")
             assert done.stdout == f"reloaded: 3 processes on unix:{path}\n"
@@ -218,9 +228,7 @@ def test_a_signal_ends_a_run(number: signal.Signals, files: list[str], tmp_path:
         text=True,
     ) as process:
         try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            assert f"listens on unix:{path}" in line
+            said(process, f"listens on unix:{path}")
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(5)
                 client.connect(str(path))
