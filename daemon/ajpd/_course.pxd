@@ -38,6 +38,7 @@ cdef class Course(Attempt):
     cdef bint reused                # the last attempt went over a connection that had worked
     # what goes with it, and what comes back
     cdef Upload upload              # None when there is no body
+    cdef bint body_complete         # all of it came from the client
     cdef int64_t content_length     # of it; -1 unknown
     cdef Answer answer
     cdef bint answered              # complete, or given up
@@ -48,6 +49,8 @@ cdef class Course(Attempt):
     cdef int _refuse_with(
         self, int status, object reason, str detail, object progress, object error
     ) except -1
+    # A page of our own has it, and no container.
+    cdef int _ask(self, RequestHead head, object page) except -1
     cdef int _place(self, RequestHead head) except -1
     cdef int _address(self, RequestHead head, Target target) except -1
     cdef int _abandon(self, object reason) except -1

@@ -47,6 +47,9 @@ cdef class Course(Attempt):
     ) except -1:
         raise NotImplementedError
 
+    cdef int _ask(self, RequestHead head, object page) except -1:
+        raise NotImplementedError
+
     # --- from one container to the next -----------------------------------------------------------
 
     cdef int _place(self, RequestHead head) except -1:
@@ -60,6 +63,8 @@ cdef class Course(Attempt):
                 return self._nobody()
         else:
             self.head_bytes = None
+            if type(target) is not Target:
+                return self._ask(head, target)
         return self._address(head, target)
 
     cdef int _address(self, RequestHead head, Target target) except -1:

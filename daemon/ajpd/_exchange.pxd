@@ -2,19 +2,18 @@
 
 from ajp._endpoint cimport Endpoint
 from ajp._packets cimport ResponseHead
-from ajpd._course cimport Course
+from ajpd._inside cimport Inside
 from ajpd._noted cimport Noted
 from ajpd.http._request cimport RequestHead
 
 
-cdef class Exchange(Course):
+cdef class Exchange(Inside):
     """One client request, its attempts and its answer."""
 
     cdef bint wants_json            # of our own pages
     cdef bint replacing             # this answer gets a page of ours
     cdef Noted noted                # of the head, for the access log; None
     # request body
-    cdef bint body_complete         # all of it came from the client
     cdef Py_ssize_t allowance       # what the container asked for and did not get yet
     # response
     cdef bint flush_wanted          # by the container
@@ -30,10 +29,7 @@ cdef class Exchange(Course):
     cdef int _answer_options(self) except -1
     cdef int _bad_body(self) except -1
     cdef int _cut(self, int status, object reason, str words, str detail) except -1
-    cdef int _close(self) except -1
     cdef bint _rest_is_too_much(self) noexcept
     cdef int _fail_on_status(self, int status) except -1
-    cdef int _answer_with_page(self, int status, str reason, str detail) except -1
     cdef int _log(self, object reason, object progress, object error) except -1
     cdef int _pump(self) except -1
-    cdef int _finish(self, bint reusable) except -1

@@ -1,6 +1,6 @@
 from typing import final
 
-from ._course import Course
+from ._inside import Inside
 
 @final
-class Exchange(Course): ...
+class Exchange(Inside): ...

@@ -16,7 +16,7 @@ from ajp._clock cimport monotonic
 from ajp._endpoint cimport Endpoint
 from ajp._packets cimport ResponseHead, slice_bytes
 from ajpd._answer cimport Answer
-from ajpd._course cimport Course
+from ajpd._inside cimport Inside
 from ajpd._noted cimport noted_of
 from ajpd._service cimport DISCARD_LIMIT
 from ajpd._upload cimport Upload, upload_of
@@ -43,7 +43,7 @@ cdef object RESPONSE_STARTED = Progress.RESPONSE_STARTED
 
 
 @cython.final
-cdef class Exchange(Course):
+cdef class Exchange(Inside):
     """One client request, its attempts and its answer."""
 
     def __repr__(self):
@@ -144,7 +144,7 @@ cdef class Exchange(Course):
     cdef int go(self) except -1:
         """Ask for an endpoint, once the first body packet of a known length can ride along."""
         if self.answered or not self.ready:
-            return 0
+            return self._answer_inside() if self.page is not None and not self.answered else 0
         # No endpoint is held for a body that may never begin.
         if self.content_length > 0 and self.upload.queued == 0:
             return self.upload.say_continue()
@@ -167,6 +167,8 @@ cdef class Exchange(Course):
         if self.answered:
             return 0
         self.answered = True
+        if self.stream is not None:
+            return self._leave_stream()
         if self.endpoint is not None:
             if self.answer.is_whole() and self.body_complete and self.allowance == 0:
                 # It got what it came for; END_RESPONSE is still to come and says whether the

@@ -46,7 +46,7 @@ cdef class Service:
     cdef object on_changes              # told of a group whose members may have changed; or None
     cdef object match                   # path bytes -> Mount or None
     cdef object match_host              # host bytes, path bytes -> the same; None: hosts are equal
-    cdef dict targets                   # worker name -> Target
+    cdef readonly dict targets          # worker name -> Target, Group or inside.Page
     cdef RequestHead head               # scratch: parsed and encoded in one go
     cdef double header_timeout          # seconds, as all times here; 0: none
     cdef double keepalive_timeout

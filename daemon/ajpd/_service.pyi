@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from ssl import SSLObject
 from typing import Any, Protocol
 
@@ -68,6 +68,8 @@ class Service:
     @property
     def clients(self) -> set[ClientSide]: ...
     @property
+    def targets(self) -> dict[str, object]: ...
+    @property
     def most_accepted(self) -> int: ...
     @property
     def requests(self) -> int: ...
@@ -79,7 +81,7 @@ class Service:
         self,
         wheel: Wheel,
         match: Callable[[bytes], _Rule | None],
-        targets: Mapping[str, object],
+        targets: dict[str, object],
         *,
         header_timeout: float,
         keepalive_timeout: float,

@@ -91,6 +91,8 @@ AJPD: dict[str, float] = {
     "_noted": 63.15,
     "_course": 63.15,
     "_upload": 63.1,
+    "inside": 60,
+    "_inside": 63.18,
     "_forward": 63.1,
     "_exchange": 63.2,
     "_front": 64,
