@@ -105,6 +105,11 @@ class Resolver:
         self._failure: Exception | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def known(self) -> tuple[Address, ...]:
+        """What was found last, the first to try first; asks nobody."""
+        return self._known
+
     async def addresses(self) -> tuple[Address, ...]:
         """All addresses, the first to try first; the former ones when the name is gone.
 
@@ -221,6 +226,14 @@ class Dialer:
         self.resolver: Resolver | None = None
         if not self._path:
             self.resolver = Resolver(name, host, port, prefer_ipv6=prefer_ipv6, on_answer=on_answer)
+
+    @property
+    def first(self) -> str:
+        """What is tried first, as one would type it; empty as long as the name was not resolved."""
+        if self.resolver is None:
+            return f"unix:{self._path}"
+        known = self.resolver.known
+        return address_text(known[0].host, known[0].where[1]) if known else ""
 
     async def dial(self, protocol: Callable[[str], P]) -> P:
         """Connect to the first address that answers.

@@ -486,6 +486,11 @@ class Worker(Warm):
             if not self._pool.is_busy(endpoint):
                 endpoint.close()
 
+    @property
+    def where(self) -> str:
+        """Where connections go, as one would type it; empty until the name was resolved."""
+        return self._dialer.first
+
     def _new_dialer(self) -> Dialer:
         settings = self.settings
         self._moves += 1

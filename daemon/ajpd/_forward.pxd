@@ -8,3 +8,6 @@ from ajpd.http._request cimport RequestHead
 cdef bytes forward_request(
     RequestHead head, bytes uri, Target target, Peer peer, object choice, list attributes
 )
+# The name and the port that the client asked for, as far as it said so; else what it reached.
+cdef bytes server_name_of(RequestHead head, Peer peer)
+cdef int server_port_of(RequestHead head, Peer peer) noexcept

@@ -55,7 +55,7 @@ cdef bytes forward_request(
     cdef Writer w
     cdef RequestLine line
     cdef Py_ssize_t i
-    cdef bytes server_name = _server_name(head, peer)
+    cdef bytes server_name = server_name_of(head, peer)
     cdef bytes host = _host(head, peer)
     line.method = head.method
     line.protocol.ptr = <const uint8_t*>(b"HTTP/1.1" if head.minor >= 1 else b"HTTP/1.0")
@@ -67,7 +67,7 @@ cdef bytes forward_request(
     line.remote_host.len = 0
     _borrow(&line.server_name, server_name)
     line.is_ssl = peer.is_ssl
-    line.server_port = _server_port(head, peer)
+    line.server_port = server_port_of(head, peer)
     writer_init(&w, BUFFER, target.max_packet_size)
     begin_forward_request(&w, &line)
     if host is not None:
@@ -110,7 +110,7 @@ cdef bytes forward_request(
     return PyBytes_FromStringAndSize(<const char*>BUFFER, w.pos)
 
 
-cdef bytes _server_name(RequestHead head, Peer peer):
+cdef bytes server_name_of(RequestHead head, Peer peer):
     """The name the client used; the address it reached where it used none."""
     if peer.server_name is not None:
         return peer.server_name
@@ -119,7 +119,7 @@ cdef bytes _server_name(RequestHead head, Peer peer):
     return peer.local_addr
 
 
-cdef int _server_port(RequestHead head, Peer peer) noexcept:
+cdef int server_port_of(RequestHead head, Peer peer) noexcept:
     """The port the client used, as far as it said so; else the one it reached."""
     if peer.server_port > 0:
         return peer.server_port
@@ -135,8 +135,8 @@ cdef bytes _host(RequestHead head, Peer peer):
     cdef int number
     if peer.server_name is None and peer.server_port == 0:
         return None
-    name = _server_name(head, peer)
-    number = _server_port(head, peer)
+    name = server_name_of(head, peer)
+    number = server_port_of(head, peer)
     port = b"" if number == (443 if peer.is_ssl else 80) else b":%d" % number
     return name + port
 

@@ -7,6 +7,7 @@ the answer 500 and a traceback in the log, never the end of the connection's pro
 from cpython.bytes cimport PyBytes_GET_SIZE
 
 from ajpd._course cimport Course
+from ajpd._forward cimport server_name_of, server_port_of
 from ajpd.http._request cimport Field, RequestHead
 from ajpd.http._response cimport BY_CHUNKS, BY_CLOSE
 
@@ -61,6 +62,8 @@ cdef class Inside(Course):
             "query": query,
             "headers": headers,
             "remote_addr": self.peer.remote_addr.decode("ascii"),
+            "server_name": server_name_of(head, self.peer).decode("latin-1"),
+            "server_port": server_port_of(head, self.peer),
             "remote_user": None,
             "is_ssl": bool(self.peer.is_ssl),
         }

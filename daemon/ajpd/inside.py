@@ -30,6 +30,7 @@ class Asked:
         headers: values by lower-case name, in order; those that nobody may believe are not there.
         body: whole.
         remote_addr: of the client, as far as somebody is believed; empty over a Unix socket.
+        server_name, server_port: that the client asked for, else those it reached.
         remote_user: name out of the client's certificate; None without one.
         is_ssl: the client came by TLS, to us or to a proxy that is believed.
     """
@@ -40,6 +41,8 @@ class Asked:
     headers: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     body: bytes = b""
     remote_addr: str = ""
+    server_name: str = ""
+    server_port: int = 0
     remote_user: str | None = None
     is_ssl: bool = False
 

@@ -24,7 +24,7 @@ from ._service import Service
 from .accesslog import AccessLog
 from .balancing import MAINTAIN_EVERY, log_changes, maintain, make_group
 from .config.hosts import HostMaps
-from .config.model import STATUS_IS_SERVED, Config
+from .config.model import Config
 from .config.urimap import UriMap
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
@@ -35,6 +35,8 @@ from .live import LOOK_EVERY, Live
 from .log import access_file
 from .prober import Prober
 from .remap import MapWatch
+from .status.overview import Overview
+from .status.page import StatusPage
 from .targets import make_target, worker_settings
 from .tls import Contexts, client_tls
 from .tls_listener import TLSListener
@@ -146,6 +148,16 @@ class Process:
         self._prober = Prober(config, self.ledger, self.workers, self.groups)
         # What was changed before this process was there.
         self._live.look()
+        self._overview = Overview(
+            self.ledger.memory,
+            config,
+            address_of=lambda name: self.workers[name].where,
+            on_change=self._live.look,
+        )
+        services |= {
+            name: StatusPage(status, config.page, self._overview)
+            for name, status in config.statuses.items()
+        }
         self._maps = MapWatch(config, self._loop, self._map)
         self.service = self._make_service(config, services)
         self._access = self._open_access_log(config)
@@ -187,7 +199,8 @@ class Process:
 
     def _map(self, config: Config) -> None:
         """Let requests go by the rules of this configuration."""
-        maps = HostMaps(config, () if STATUS_IS_SERVED else config.statuses)
+        maps = HostMaps(config)
+        self._overview.config = config
         self.service.remap(maps.default.match, maps.match if maps.has_hosts else None)
 
     async def start(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .errors import Findings, Place, suggest
 from .hosts import names_twice
-from .model import STATUS_IS_SERVED, HostConfig, Mount, StatusConfig, WorkerConfig
+from .model import HostConfig, Mount, WorkerConfig
 from .parts import Parts
 from .sections import Section
 from .urimap import UriMap, rules_of_worker
@@ -18,7 +18,6 @@ __all__ = [
     "check_members",
     "check_reach",
     "check_rules",
-    "check_served",
     "check_switched_off",
     "mount_rules",
 ]
@@ -138,18 +137,6 @@ def check_switched_off(
         message = f"the rule {rule} leads to worker {rule.worker!r}, which is switched off"
         say = findings.warn if sections[rule.worker].is_lenient else findings.error
         say(rule.place, message, directive=str(rule))
-
-
-def check_served(
-    rules: Iterable[Mount], statuses: Mapping[str, StatusConfig], findings: Findings
-) -> None:
-    """Warn of rules that lead to a page which nobody serves."""
-    for rule in rules:
-        if STATUS_IS_SERVED or rule.is_exclusion or rule.is_disabled:
-            continue
-        if rule.worker in statuses:
-            message = f"the rule {rule} leads to a status page, which this version does not serve"
-            findings.warn(rule.place, f"{message}: 404 is answered", directive=str(rule))
 
 
 def check_reach(

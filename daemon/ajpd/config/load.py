@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from ajpd.accesslog import AccessFormatError, compile_format
+from ajpd.http.forwarded import TrustedProxies
 
 from .balancers import Workers, build_workers
 from .checks import (
@@ -17,7 +18,6 @@ from .checks import (
     check_members,
     check_reach,
     check_rules,
-    check_served,
     check_switched_off,
     mount_rules,
 )
@@ -35,7 +35,9 @@ from .model import (
     MapConfig,
     Mount,
     MountSource,
+    PageConfig,
     ServerConfig,
+    StatusConfig,
     TableConfig,
     TlsConfig,
 )
@@ -166,6 +168,8 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
         workers={name: built.workers[name] for name in listed if name in built.workers},
         balancers=built.balancers,
         statuses=built.statuses,
+        page=_page(document, built.statuses, findings),
+        properties=parts.properties(),
         rules=rules,
         hosts=hosts,
         maps=_maps(parts, document),
@@ -209,7 +213,6 @@ def _check_all(
             check_rules(together, listed, findings, unlisted=parts.sections)
         check_reach(parts, everything, listed, members, findings, whole=whole)
     check_switched_off(everything, parts.sections, built.workers, findings)
-    check_served(everything, built.statuses, findings)
 
 
 def reread_maps(config: Config, *, env: Mapping[str, str] | None = None) -> Config:
@@ -283,6 +286,26 @@ def _attributes(
 def _maps(parts: Parts, document: TomlFile | None) -> MapConfig:
     reload_ms = cast(int, value_of(document, Scope.MAP, "reload"))
     return MapConfig(file=parts.map_file, reload_ms=reload_ms)
+
+
+def _page(
+    document: TomlFile | None, statuses: Mapping[str, StatusConfig], findings: Findings
+) -> PageConfig:
+    config = PageConfig(
+        allow=cast(tuple[str, ...], value_of(document, Scope.STATUS_PAGE, "allow")),
+        read_only=cast(bool, value_of(document, Scope.STATUS_PAGE, "read_only")),
+        allow_get=cast(bool, value_of(document, Scope.STATUS_PAGE, "allow_get")),
+    )
+    written = None if document is None else document.values.get((Scope.STATUS_PAGE, "allow"))
+    try:
+        TrustedProxies(config.allow)
+    except ValueError as exc:
+        place = Place("defaults") if written is None else written.place
+        findings.error(place, f"allow: {exc}", directive="allow")
+    if written is not None and not statuses:
+        text = "allow: no worker is of type status, so there is no page to see"
+        findings.warn(written.place, text, directive="allow")
+    return config
 
 
 def _table(document: TomlFile | None) -> TableConfig:

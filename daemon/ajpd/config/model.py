@@ -17,7 +17,6 @@ from .errors import ConfigWarning, Place
 
 __all__ = [
     "CPING_IDLE_MS",
-    "STATUS_IS_SERVED",
     "AttributeRule",
     "BalancerConfig",
     "Config",
@@ -30,6 +29,7 @@ __all__ = [
     "MemberConfig",
     "Mount",
     "MountSource",
+    "PageConfig",
     "ProbeConfig",
     "ServerConfig",
     "StatusConfig",
@@ -40,10 +40,6 @@ __all__ = [
 
 #: prepost_timeout applies to pooled connections that were idle for longer than this.
 CPING_IDLE_MS: Final = 1000
-
-#: Whether the daemon answers for workers of type status. As long as it does not, a rule that leads
-#: to one gets a warning, and its requests a 404.
-STATUS_IS_SERVED: Final[bool] = False
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 ForwardURI = Literal["proxy", "compat", "compat_unparsed", "escaped"]
@@ -308,6 +304,21 @@ class StatusConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PageConfig:
+    """Who may see status pages and change things there, whichever worker they are.
+
+    Attributes:
+        allow: networks, and words that `TrustedProxies` knows.
+        read_only: nothing can be changed.
+        allow_get: programs on this machine may change things by GET, without a token.
+    """
+
+    allow: tuple[str, ...] = ("loopback",)
+    read_only: bool = False
+    allow_get: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """The side that faces the browsers. Times of 0 are no limit, and so is max_body_bytes 0.
 
@@ -517,6 +528,9 @@ class Config:
         workers: workers of type ajp13 that rules may name, in the order of worker.list.
         balancers: those of type lb, in the same order.
         statuses: those of type status, in the same order.
+        page: who may see them.
+        properties: names and values of all settings of workers as they were loaded, references
+            followed; in the notation of workers.properties.
         rules: all rules for names that no host has, in the order they were written; `UriMap`
             puts them in the order they are tried.
         hosts: those with rules of their own, in the order they were written.
@@ -533,6 +547,8 @@ class Config:
     workers: Mapping[str, WorkerConfig] = field(default_factory=dict)
     balancers: Mapping[str, BalancerConfig] = field(default_factory=dict)
     statuses: Mapping[str, StatusConfig] = field(default_factory=dict)
+    page: PageConfig = PageConfig()
+    properties: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     rules: tuple[Mount, ...] = ()
     hosts: tuple[HostConfig, ...] = ()
     maps: MapConfig = MapConfig()

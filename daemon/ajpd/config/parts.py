@@ -32,7 +32,8 @@ class Parts:
     """What was read so far, not yet checked against each other.
 
     `is_complete` turns false when the workers file cannot be read; what it defines is unknown
-    then, so nobody is told that it is missing. `without_list` is a workers file in which there is
+    then, so nobody is told that it is missing. `read` and `written` are the settings of workers in
+    workers.properties and in ajpd.toml, by name. `without_list` is a workers file in which there is
     no worker.list. `unlisted` are the workers of ajpd.toml that no worker.list names, although
     rules may.
     """
@@ -50,6 +51,8 @@ class Parts:
     hosts: list[HostConfig] = field(default_factory=list)
     map_file: str = ""
     files: list[str] = field(default_factory=list)
+    read: list[tuple[str, str]] = field(default_factory=list)
+    written: list[tuple[str, str]] = field(default_factory=list)
 
     def take_workers(self, file: str, findings: Findings, asked_at: Place | None) -> None:
         """Read workers.properties."""
@@ -67,6 +70,7 @@ class Parts:
             if item.key.startswith("worker.") and item.key.endswith(".reference")
         }
         properties = resolve_references(properties, findings)
+        self.read = [(item.key, item.value) for item in properties]
         self.sections = sections_from_properties(properties, findings)
         self.maintain_ms = maintain_ms(properties, findings)
         self.listed = listed_workers(properties)
@@ -121,6 +125,10 @@ class Parts:
             )
         )
 
+    def properties(self) -> tuple[tuple[str, str], ...]:
+        """All settings of workers, as workers.properties would have them."""
+        return (*self.read, *self.written)
+
     def take_toml(self, document: TomlFile, findings: Findings) -> None:
         """Join what is written in place; a worker there needs no list."""
         self.rules += document.rules
@@ -136,6 +144,17 @@ class Parts:
                 )
                 continue
             self.sections[name] = section
+            self.written += [
+                (f"worker.{name}.{key}", _text(entry.value))
+                for key, entry in section.entries.items()
+            ]
             if name not in listed:
                 self.listed.append((name, section.place))
                 self.unlisted.add(name)
+
+
+def _text(value: object) -> str:
+    """A value of TOML in the notation of workers.properties."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -25,6 +25,7 @@ _host = partial(Directive, scope=Scope.HOST, since=_FIRST)
 _log = partial(Directive, scope=Scope.LOG)
 _tls = partial(Directive, scope=Scope.TLS, since=_FIRST)
 _table = partial(Directive, scope=Scope.TABLE)
+_status = partial(Directive, scope=Scope.STATUS_PAGE, since=_FIRST)
 _section = partial(Directive, scope=Scope.TOP)
 
 _SECTIONS: Final = (
@@ -49,7 +50,7 @@ _SECTIONS: Final = (
         "client's verified certificate, FIELD as Apache's SSL_CLIENT_FIELD) or value:TEXT. "
         "Behind the first two, |TEXT says what is sent when there is none.",
     ),
-    _section(name="status", doc="Who may see and do what on the status page."),
+    _section(name="status", since=_FIRST, doc="Who may see status pages, and change things there."),
     _section(name="metrics", doc="Where metrics can be fetched."),
     _section(
         name="table", since=_FIRST, doc="Where the status table is, which all processes share."
@@ -364,4 +365,29 @@ _TABLE: Final = (
     ),
 )
 
-DAEMON_ROWS: Final[tuple[Directive, ...]] = (*_SECTIONS, *_SERVER, *_REST, *_TLS, *_TABLE)
+_STATUS: Final = (
+    _status(
+        name="allow",
+        type=ValueType.LIST,
+        default=("loopback",),
+        doc="Networks and addresses that may see status pages; loopback stands for this machine, "
+        "private for the networks of RFC 1918 and the like. Anybody else gets 403. Who comes "
+        "through a proxy that is not in trusted_proxies has that proxy's address.",
+    ),
+    _status(
+        name="read_only",
+        type=ValueType.BOOL,
+        default=False,
+        doc="Status pages show everything and change nothing.",
+    ),
+    _status(
+        name="allow_get",
+        type=ValueType.BOOL,
+        default=False,
+        doc="Let programs on this machine change things by GET, as scripts for mod_jk do. Else a "
+        "change has to be sent by POST, with the token of a page. A browser on this machine can "
+        "be made to send a GET by any site, so leave it off where there are browsers.",
+    ),
+)
+
+DAEMON_ROWS: Final[tuple[Directive, ...]] = (*_SECTIONS, *_SERVER, *_REST, *_TLS, *_TABLE, *_STATUS)

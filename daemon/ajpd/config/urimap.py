@@ -19,7 +19,7 @@ from .extensions import Options, parse_extensions
 from .model import Mount, MountSource
 from .properties import LAST_COUNTS, encode, read_properties
 
-__all__ = ["Decision", "UriMap", "parse_rule", "read_uri_map", "rules_of_worker"]
+__all__ = ["Decision", "UriMap", "in_order", "parse_rule", "read_uri_map", "rules_of_worker"]
 
 
 def read_uri_map(
@@ -215,7 +215,7 @@ class UriMap:
     def __init__(self, rules: Iterable[Mount], unserved: Container[str] = ()) -> None:
         """Compile rules; requests for workers in `unserved` are mapped to nobody."""
         active = [rule for rule in rules if not rule.is_disabled]
-        self.rules: Final = tuple(sorted(active, key=_rank))
+        self.rules: Final = in_order(active)
         # (what the path begins with, the whole test, the rule); the first part fails fast
         self._mounts: list[tuple[bytes, _Test, Mount]] = []
         self._exclusions: list[tuple[bytes, _Test, Mount]] = []
@@ -274,6 +274,11 @@ class UriMap:
             if winner is not rule:
                 found.append((winner, rule))
         return found
+
+
+def in_order(rules: Iterable[Mount]) -> tuple[Mount, ...]:
+    """Rules as a map tries them."""
+    return tuple(sorted(rules, key=_rank))
 
 
 def _rank(rule: Mount) -> tuple[int, int, int, bool]:

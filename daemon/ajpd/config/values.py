@@ -77,6 +77,7 @@ class Scope(StrEnum):
     LOG = "[log]"
     TLS = "[tls]"
     TABLE = "[table]"
+    STATUS_PAGE = "[status]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from ajpd.config.values import BadValue
 
 from .collect import current_slots
 
-__all__ = ["ActionError", "Deed", "Operator", "title"]
+__all__ = ["ActionError", "Deed", "Operator", "is_like", "title"]
 
 _WILD: Final = re.compile(r"[*?]")
 _KINDS: Final = {Kind.WORKER: "worker", Kind.MEMBER: "member", Kind.BALANCER: "balancer"}
@@ -373,10 +373,13 @@ def _follow_route(config: MemberConfig, values: dict[str, Setting]) -> None:
 
 def _is_called(slot: Slot, name: str) -> bool:
     whole = title(slot) if "/" in name else slot.name
-    if not _WILD.search(name):
-        return whole == name
-    pattern = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in name)
-    return re.fullmatch(pattern, whole) is not None
+    return is_like(whole, name) if _WILD.search(name) else whole == name
+
+
+def is_like(name: str, pattern: str) -> bool:
+    """Whether a name fits a pattern in which `*` is any letters and `?` any one."""
+    regex = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern)
+    return re.fullmatch(regex, name) is not None
 
 
 def _nobody(what: str, name: str, there: Sequence[Slot]) -> str:

@@ -4,7 +4,6 @@ import pytest
 
 from ajpd.config import Config, ConfigErrors, StatusConfig, load_files, load_toml
 from ajpd.config.errors import Place
-from ajpd.config.model import STATUS_IS_SERVED
 from ajpd.config.status_worker import rating
 
 STATUS = """\
@@ -88,10 +87,7 @@ def test_a_status_worker(tmp_path: Path) -> None:
         place=Place("w", 1),
     )
     assert list(config.workers) == []
-    served = "m:1: the rule /jkstatus=page leads to a status page"
-    assert [text.partition(",")[0] for text in warnings_of(config, tmp_path)] == (
-        [] if STATUS_IS_SERVED else [served]
-    )
+    assert warnings_of(config, tmp_path) == []
 
 
 def test_status_workers_in_place(tmp_path: Path) -> None:
