@@ -19,6 +19,7 @@ cdef class Front(ClientSide):
     cdef bint closing               # closed once everything written has left
     cdef bint running               # inside _run
     cdef int timer                  # what the deadline armed is for
+    cdef double idle_since          # on the clock of draining, which stands still before
     cdef bint fresh                 # no request was begun on this connection yet
     cdef bint is_unix
     cdef object _header             # PROXY header that came before a TLS handshake

@@ -211,14 +211,16 @@ cdef class Front(ClientSide):
             self._shut()
 
     def drain(self, *, bint fresh_too=True):
-        """Accept no further request; an idle connection closes now.
+        """Accept no further request; a connection that was idle for all patience closes now.
 
         Args:
             fresh_too: also one whose client has not asked anything yet. To a client, one that was
                 used may end at any time; on a new one it expects an answer.
         """
         if self.exchange is None and self.input is None and self.transport is not None:
-            if fresh_too or not self.fresh:
+            if (fresh_too or not self.fresh) and (
+                self.service.drained - self.idle_since >= self.service.patience
+            ):
                 self._shut()
 
     def abort(self):
@@ -382,7 +384,8 @@ cdef class Front(ClientSide):
 
     cdef int exchange_done(self, bint reusable) except -1:
         """The response is written."""
-        if not reusable or self.service.draining:
+        # A client that was promised more than this answer may have begun to ask already.
+        if not reusable or (self.service.draining and self.service.patience <= 0):
             return self._close(not self.exchange.body_complete)
         if self.exchange.body_complete:
             self.exchange = None
@@ -442,6 +445,8 @@ cdef class Front(ClientSide):
             timer, wait = HEAD_TIMER, self.service.header_timeout
         else:
             timer, wait = IDLE_TIMER, self.service.keepalive_timeout
+            if self.timer != IDLE_TIMER:
+                self.idle_since = self.service.drained
         # Only a body's clock begins anew, with each byte of data and with no other: what is slow by
         # design must end.
         if timer == self.timer and (

@@ -36,6 +36,8 @@ cdef class Service:
     cdef readonly Wheel wheel
     cdef readonly set clients           # every open client connection
     cdef public bint draining           # answer what is there, accept nothing more
+    cdef public double patience         # seconds that draining leaves idle clients; 0: none
+    cdef public double drained          # seconds of draining in which clients could be served
     cdef public object on_drained       # called when the last client goes while draining; or None
     cdef readonly int64_t requests      # begun
     cdef readonly dict reasons          # reason -> exchanges and refusals that ended with it

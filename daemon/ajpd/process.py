@@ -51,6 +51,8 @@ SPARE_DESCRIPTORS = 64
 TURNS = 2
 #: Seconds between two looks whether the clients are gone.
 IDLE_LOOK = 0.02
+#: The same, when those are left who were busy a moment ago.
+LATER_LOOK = 0.1
 #: Seconds that a pause between two looks counts at most: in the rest of it nobody could be served.
 LONGEST_LOOK = 0.1
 
@@ -294,9 +296,10 @@ class Process:
                 it.
         """
         self._is_in_hurry = self._is_in_hurry or not patience
+        self.service.patience = 0.0 if self._is_in_hurry else patience
         self.service.draining = True
         await self._accept_no_more()
-        await self._wait_for_idle(patience)
+        await self._wait_for_idle()
         self._maps.close()
         for timer in (self._look_timer, self._upkeep_timer, self._live_timer):
             if timer is not None:
@@ -330,22 +333,34 @@ class Process:
         # uvloop accepts until its server is closed.
         await _turns()
 
-    async def _wait_for_idle(self, patience: float) -> None:
+    async def _wait_for_idle(self) -> None:
         """Give idle clients the time to ask once more; their answers say that they are the last.
 
         Only time in which they could have been served counts: a machine that had no time for this
         process had none for its clients.
         """
         before = self._loop.time()
-        while patience > 0 and not self._is_in_hurry:
+        while not self._is_in_hurry and self.service.drained < self.service.patience:
             if not self.service.clients and not self._handshakes():
                 return
-            await asyncio.sleep(IDLE_LOOK)
-            now = self._loop.time()
-            patience -= min(now - before, LONGEST_LOOK)
-            before = now
+            before = await self._look_after_idle(before, IDLE_LOOK)
         # What came while this process was not looking is no longer idle.
         await _turns()
+
+    async def _look_after_idle(self, before: float, wait: float) -> float:
+        """Let time pass since the last look; when this one is."""
+        await asyncio.sleep(wait)
+        now = self._loop.time()
+        self.service.drained += min(now - before, LONGEST_LOOK)
+        return now
+
+    async def _let_go_later(self) -> None:
+        """Leave the same time to clients whose answers end only now, if these promised any."""
+        now = self._loop.time()
+        while not self._is_in_hurry:
+            now = await self._look_after_idle(now, LATER_LOOK)
+            await _turns()
+            self._let_go()
 
     def _let_go(self) -> None:
         """Close who is idle; in a hurry, those too who have not asked yet."""
@@ -367,12 +382,14 @@ class Process:
     def hurry(self) -> None:
         """Let a `stop` with patience lose it."""
         self._is_in_hurry = True
+        self.service.patience = 0.0
         if self.service.draining:
             self._let_go()
 
     async def _wait_for_clients(self) -> None:
         gone = asyncio.Event()
         self.service.on_drained = gone.set
+        letting_go = self._loop.create_task(self._let_go_later(), name="ajpd lets go")
         try:
             async with asyncio.timeout(self._shutdown_timeout or None):
                 for listener in self._tls_listeners:
@@ -387,10 +404,13 @@ class Process:
                 self._shutdown_timeout,
             )
             self.abort()
+        finally:
+            letting_go.cancel()
 
     def abort(self) -> None:
         """Cut off every client."""
         self._is_in_hurry = True
+        self.service.patience = 0.0
         for client in self._fronts():
             client.abort()
         for listener in self._tls_listeners:

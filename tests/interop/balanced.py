@@ -1,19 +1,24 @@
 """Two Tomcats behind one balancer, and browsers that keep their cookies."""
 
+import contextlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .daemon import AJPD_PYTHON, ROOT, Daemon
+from ajp.table import Table
+from ajpd.control import ControlError, ask_table
+
+from .daemon import AJPD_PYTHON, ROOT, START_TIMEOUT, Daemon
 from .front import Front
 from .processes import ServerProcess, free_port
 from .rawhttp import Client, Header, Response, build
 from .tomcat import Connector, Tomcat, TomcatOptions
 
-__all__ = ["NODES", "BalancedDaemon", "Browser", "ClusteredTomcat", "node_options"]
+__all__ = ["NODES", "BalancedDaemon", "Browser", "ClusteredTomcat", "node_options", "operate"]
 
 NODES = ("nodeA", "nodeB")
 
@@ -119,19 +124,13 @@ class BalancedDaemon(Daemon):
         processes: int = 1,
     ) -> None:
         directory.mkdir()
-        lines = ["worker.list=lb", "worker.lb.type=lb", *more]
-        lines.append(f"worker.lb.balance_workers={','.join(connectors)}")
-        lines += [f"worker.lb.{key}={value}" for key, value in (balancer or {}).items()]
-        for name, connector in connectors.items():
-            facts = {"type": "ajp13", "host": connector.host, "port": connector.port}
-            facts["secret"] = connector.secret
-            lines += [f"worker.{name}.{key}={value}" for key, value in facts.items()]
-        workers, rules = directory / "workers.properties", directory / "uriworkermap.properties"
-        workers.write_text("\n".join([*lines, ""]), encoding="utf-8")
-        rules.write_text("/app|/*=lb\n", encoding="utf-8")
+        self.workers = directory / "workers.properties"
+        self.rules = directory / "uriworkermap.properties"
+        self.write(connectors, balancer, *more)
+        self.rules.write_text("/app|/*=lb\n", encoding="utf-8")
         port = free_port()
         places = [str(ROOT), str(ROOT / "daemon"), os.environ.get("PYTHONPATH", "")]
-        files = ("--workers", str(workers), "--map", str(rules), "--processes", str(processes))
+        files = (*self.files, "--processes", str(processes))
         self.process = ServerProcess(
             "ajpd",
             [AJPD_PYTHON, "-m", "ajpd", "run", *files, "--listen", f"127.0.0.1:{port}"],
@@ -145,6 +144,61 @@ class BalancedDaemon(Daemon):
             connector=next(iter(connectors.values())),
             style="properties",
         )
+
+    def write(
+        self,
+        connectors: Mapping[str, Connector],
+        balancer: Mapping[str, object] | None = None,
+        *more: str,
+    ) -> None:
+        """Write workers.properties, as it is to be read at the start or at the next reload."""
+        lines = ["worker.list=lb", "worker.lb.type=lb", *more]
+        lines.append(f"worker.lb.balance_workers={','.join(connectors)}")
+        lines += [f"worker.lb.{key}={value}" for key, value in (balancer or {}).items()]
+        for name, connector in connectors.items():
+            facts = {"type": "ajp13", "host": connector.host, "port": connector.port}
+            facts["secret"] = connector.secret
+            lines += [f"worker.{name}.{key}={value}" for key, value in facts.items()]
+        self.workers.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+    def start(self) -> Front:
+        """Start it and return when all its processes serve, and commands find it."""
+        self.process.start(self._is_found, timeout=START_TIMEOUT)
+        return self.front
+
+    def _is_found(self) -> bool:
+        with contextlib.suppress(ControlError):
+            return bool(self._table_path())
+        return False
+
+    def _table_path(self) -> str:
+        return ask_table([str(self.workers), str(self.rules)])
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Options of a command line that mean this daemon."""
+        return "--workers", str(self.workers), "--map", str(self.rules)
+
+    def table(self) -> Table:
+        """Its status table, to look at."""
+        return Table.attach(self._table_path())
+
+    def children(self) -> list[int]:
+        """The processes that serve."""
+        pid = self.process.pid
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split())]
+
+
+def operate(files: Sequence[str], *words: str) -> subprocess.Popen[str]:
+    """Another ajpd, that talks to the one that runs with these files."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "daemon"), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [AJPD_PYTHON, "-m", "ajpd", *words, *files],
+        env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @dataclass(slots=True)

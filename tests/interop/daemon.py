@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 Style = Literal["toml", "properties"]
 Setting = str | int
 
-_START_TIMEOUT = 20.0
+START_TIMEOUT = 20.0
 
 _TOML = """\
 [server]
@@ -92,7 +92,7 @@ class Daemon:
 
     def start(self) -> Front:
         """Start it and return when it accepts connections."""
-        self.process.start(lambda: listens(self.front.port), timeout=_START_TIMEOUT)
+        self.process.start(lambda: listens(self.front.port), timeout=START_TIMEOUT)
         return self.front
 
     def stop(self) -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from ajp.snapshot import Kind
-from ajp.table import Table
-from ajpd.control import ask_table
 
 from .balanced import NODES, BalancedDaemon, Browser, ClusteredTomcat, node_options
 from .conftest import TARGET
@@ -146,8 +144,7 @@ def test_requests_one_by_one_go_by_the_method(pair: Pair, method: str) -> None:
             browser = Browser(front.address)
             assert browser.ask("/app/slow?ms=0").status == 200
             browser.close()
-        files = ("workers.properties", "uriworkermap.properties")
-        slots = Table.attach(ask_table([str(directory / file) for file in files])).slots()
+        slots = daemon.table().slots()
         used = {slot.name: slot.totals()["used"] for slot in slots if slot.kind is Kind.MEMBER}
     finally:
         daemon.stop()

@@ -1,7 +1,5 @@
 """A real Tomcat is taken out of service while people use it, and comes back."""
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .balanced import NODES, BalancedDaemon, Browser, node_options
+from .balanced import NODES, BalancedDaemon, Browser, node_options, operate
 from .conftest import TARGET
-from .daemon import AJPD_PYTHON, ROOT
 from .front import Front
 from .rawhttp import Broken
 from .tomcat import Tomcat
@@ -72,29 +69,14 @@ def eventually(condition: Callable[[], bool], *, within: float = 20.0) -> None:
         time.sleep(0.1)
 
 
-def operate(files: Sequence[str], *words: str) -> subprocess.Popen[str]:
-    """Another ajpd, that talks to the one that runs with these files."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "daemon"), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [AJPD_PYTHON, "-m", "ajpd", *words, *files],
-        env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 @contextmanager
-def served(base: Path, tomcats: dict[str, Tomcat]) -> Iterator[tuple[Front, list[str]]]:
+def served(base: Path, tomcats: dict[str, Tomcat]) -> Iterator[tuple[Front, Sequence[str]]]:
     """A daemon of two processes before the Tomcats, and the options that name its files."""
     connectors = {name: each.connectors[8192] for name, each in tomcats.items()}
     daemon = BalancedDaemon(base / "daemon", connectors, processes=2)
-    workers, rules = (
-        base / "daemon" / f"{name}.properties" for name in ("workers", "uriworkermap")
-    )
     front = daemon.start()
     try:
-        yield front, ["--workers", str(workers), "--map", str(rules)]
+        yield front, daemon.files
     finally:
         daemon.stop()
 
@@ -122,7 +104,7 @@ def test_drain_under_load_loses_nobody(directory: Path, application: Path) -> No
             tomcat.stop()
 
 
-def _drain_and_come_back(crowd: Crowd, node: Tomcat, front: Front, files: list[str]) -> None:
+def _drain_and_come_back(crowd: Crowd, node: Tomcat, front: Front, files: Sequence[str]) -> None:
     eventually(lambda: all(len(browser.nodes) > 3 for browser in crowd.browsers))
     at_a = [n for n, browser in enumerate(crowd.browsers) if browser.nodes[0] == "nodeA"]
     assert 0 < len(at_a) < USERS

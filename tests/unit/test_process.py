@@ -19,10 +19,21 @@ from ajpd.config.workers import build_worker
 from ajpd.listeners import open_listener
 from ajpd.process import Process, serve
 from ajpd.targets import worker_settings
-from tests.faults.container import END, Container, chunk, headers, never, respond, send, wait
+from tests.faults.container import (
+    END,
+    Container,
+    Script,
+    chunk,
+    headers,
+    never,
+    respond,
+    send,
+    wait,
+)
 from tests.faults.stage import (
     Broken,
     Client,
+    Stage,
     configuration,
     eventually,
     get,
@@ -131,6 +142,70 @@ async def test_with_patience_idle_clients_may_ask_once_more() -> None:
             response = await each.ask(get())
             assert (response.status, response.closes) == (200, True)
             assert await each.at_end()
+        with within(1.0):
+            await stopping
+
+
+def half(go: asyncio.Event) -> Script:
+    """An answer whose head has left, and promises that the connection stays, before it ends."""
+    head = headers(200, (b"Content-Length", b"4"))
+    return [send(head, chunk(b"ha")), wait(go), send(chunk(b"lf"), END)]
+
+
+async def begin(s: Stage) -> Client:
+    """A client that has the first half of its answer."""
+    client = await s.connect()
+    await client.send(get())
+    while b"ha" not in client.buffer:
+        await client.more()
+    return client
+
+
+@both_loops
+async def test_who_was_promised_a_connection_may_ask_once_more() -> None:
+    """It has no way to know, and may have begun when its answer ends."""
+    go = asyncio.Event()
+    async with stage(Container(half(go), respond())) as s:
+        client = await begin(s)
+        stopping = asyncio.create_task(s.process.stop(patience=60.0))
+        await eventually(lambda: s.service.draining)
+        go.set()
+        response = await client.response()
+        assert (response.body, response.closes) == (b"half", False)
+        response = await client.ask(get())
+        assert (response.status, response.closes) == (200, True)
+        assert await client.at_end()
+        with within(1.0):
+            await stopping
+
+
+async def test_patience_begins_when_an_answer_ends() -> None:
+    """All that others had has passed by then."""
+    go = asyncio.Event()
+    async with stage(Container(half(go), respond())) as s:
+        client, idle = await begin(s), await s.connect()
+        assert (await idle.ask(get())).status == 200
+        stopping = asyncio.create_task(s.process.stop(patience=0.2))
+        assert await idle.at_end()
+        already = s.service.drained
+        assert already >= 0.2
+        go.set()
+        assert (await client.response()).closes is False
+        assert await client.at_end()
+        assert s.service.drained - already >= 0.2
+        with within(1.0):
+            await stopping
+
+
+async def test_without_patience_a_promise_counts_for_nothing() -> None:
+    go = asyncio.Event()
+    async with stage(Container(half(go))) as s:
+        client = await begin(s)
+        stopping = asyncio.create_task(s.process.stop())
+        await eventually(lambda: s.service.draining)
+        go.set()
+        assert (await client.response()).body == b"half"
+        assert await client.at_end()
         with within(1.0):
             await stopping
 
