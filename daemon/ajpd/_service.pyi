@@ -60,6 +60,8 @@ class Target:
 @disjoint_base
 class Service:
     draining: bool
+    patience: float
+    drained: float
     access: Callable[..., None] | None
     on_drained: Callable[[], None] | None
     handshakes: Callable[[], int] | None
