@@ -29,6 +29,7 @@ from ajp._layout cimport (
     REASONS,
     SEEN_WORDS,
     STATUS_1XX,
+    STATUS_NONE,
     USED,
     SlotMemory,
     Tally,
@@ -96,6 +97,8 @@ cdef class Column:
             bump(&tally.first_byte[bucket_of(<uint64_t>done.first_byte_us)], 1)
         if 100 <= done.status < 600:
             bump(&tally.counter[STATUS_1XX + done.status // 100 - 1], 1)
+        else:
+            bump(&tally.counter[STATUS_NONE], 1)
         if done.reason:
             self.fail(slot, done.reason, done.now)
 

@@ -42,8 +42,12 @@ cdef extern from * nogil:
         char boot_id[16];
         ajp_word claimed[4];
         ajp_half prober;
-        ajp_half spare1;
-        uint64_t spare2[11];
+        ajp_half reload;
+        ajp_word reloads;
+        ajp_word reloads_refused;
+        ajp_word reload_ns;
+        ajp_word deaths;
+        uint64_t spare2[7];
     } ajp_header;
 
     typedef struct {
@@ -147,6 +151,11 @@ cdef extern from * nogil:
         char boot_id[16]        # of the system the monotonic times belong to
         word claimed[4]         # columns of living processes, one bit each
         half prober             # column of the process that probes, and 1; 0: nobody does
+        half reload             # how the last reload ended: snapshot.Reload
+        word reloads            # those that were done
+        word reloads_refused    # those that changed nothing
+        word reload_ns          # since 1970, when the last one ended; 0: there was none
+        word deaths             # processes that ended without being told to
 
     ctypedef struct Config "ajp_config":
         uint64_t present        # which of the values below are set, one bit each, texts from bit 32
@@ -262,6 +271,9 @@ cdef enum:                      # Counter, as snapshot.COUNTERS
     PROBES
     PROBE_FAILURES
     RESCUED                     # attempts that were taken off a frozen container
+    STATUS_NONE                 # requests finished without any status
+    TLS_HANDSHAKES              # of clients
+    TLS_FAILURES                # handshakes that came to nothing
 
 
 # hot

@@ -4,7 +4,7 @@ from typing import Any
 
 from typing_extensions import Buffer, disjoint_base
 
-from .snapshot import Process
+from .snapshot import Process, Reloads
 
 __all__ = ["Memory", "format_memory", "table_bytes"]
 
@@ -38,6 +38,10 @@ class Memory:
     def begin_generation(self) -> int: ...
     @property
     def changes(self) -> int: ...
+    @property
+    def reloads(self) -> Reloads: ...
+    def note_reload(self, *, done: bool) -> None: ...
+    def note_death(self) -> None: ...
     @property
     def created_ns(self) -> int: ...
     @property

@@ -49,7 +49,7 @@ from ajp._layout cimport (
 )
 
 from .errors import LayoutMismatch, StatusTableError, TableFull
-from .snapshot import Process, ProcessState
+from .snapshot import Process, ProcessState, Reload, Reloads
 
 __all__ = ["Memory", "format_memory", "table_bytes"]
 
@@ -229,6 +229,32 @@ cdef class Memory:
     def journal(self, uint64_t number):
         self._check_writable()
         store_release(&self.header.journal, number)
+
+    @property
+    def reloads(self):
+        """What the daemon's masters did, as `Reloads`."""
+        return Reloads(
+            done=load(&self.header.reloads),
+            refused=load(&self.header.reloads_refused),
+            last=Reload(half_load(&self.header.reload)),
+            last_ns=load(&self.header.reload_ns),
+            deaths=load(&self.header.deaths),
+        )
+
+    def note_reload(self, *, bint done):
+        """Note how a reload ended; for the master."""
+        self._check_writable()
+        if done:
+            bump(&self.header.reloads, 1)
+        else:
+            bump(&self.header.reloads_refused, 1)
+        store(&self.header.reload_ns, self.clock())
+        half_store(&self.header.reload, <uint32_t>(Reload.DONE if done else Reload.REFUSED))
+
+    def note_death(self):
+        """Note that a process ended without being told to; for the master."""
+        self._check_writable()
+        bump(&self.header.deaths, 1)
 
     @property
     def created_ns(self):
@@ -521,5 +547,10 @@ cdef class Memory:
         store(&self.header.generation, load(&other.header.generation))
         store(&self.header.changes, load(&other.header.changes))
         store(&self.header.journal, load(&other.header.journal))
+        store(&self.header.reloads, load(&other.header.reloads))
+        store(&self.header.reloads_refused, load(&other.header.reloads_refused))
+        store(&self.header.reload_ns, load(&other.header.reload_ns))
+        store(&self.header.deaths, load(&other.header.deaths))
+        half_store(&self.header.reload, half_load(&other.header.reload))
         store(&self.header.columns_used, 1)
         store_release(&self.header.slots_used, used)

@@ -24,6 +24,8 @@ __all__ = [
     "ProbeState",
     "Process",
     "ProcessState",
+    "Reload",
+    "Reloads",
     "Snapshot",
     "Totals",
     "bucket_bounds",
@@ -95,6 +97,9 @@ COUNTERS: Final = (
     "probes",
     "probe_failures",
     "rescued",
+    "status_none",
+    "tls_handshakes",
+    "tls_failures",
 )
 
 #: Directives that can be changed while we run, by number: those with a number for a value.
@@ -150,6 +155,14 @@ class ProcessState(IntEnum):
 
     RUNNING = 1  #: takes connections
     DRAINING = 2  #: finishes what it has
+
+
+class Reload(IntEnum):
+    """How a reload ended."""
+
+    NONE = 0  #: there was none yet
+    DONE = 1  #: the new configuration is in use
+    REFUSED = 2  #: the one before it stayed in use
 
 
 #: What can be changed while we run, for each kind.
@@ -242,6 +255,8 @@ class Histogram:
 
     def since(self, earlier: "Histogram") -> "Histogram":
         """What came after an earlier one."""
+        if not any(earlier.counts):
+            return self
         pairs = zip(self.counts, earlier.counts, strict=True)
         return Histogram(tuple(max(now - then, 0) for now, then in pairs))
 
@@ -403,3 +418,22 @@ class Process:
     generation: int
     heartbeat_ns: int
     state: ProcessState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloads:
+    """What a master did since the table was made.
+
+    Attributes:
+        done: reloads after which a new configuration was in use.
+        refused: reloads that changed nothing.
+        last: how the last one ended.
+        last_ns: when, since 1970; 0 when there was none.
+        deaths: processes that ended without being told to.
+    """
+
+    done: int = 0
+    refused: int = 0
+    last: Reload = Reload.NONE
+    last_ns: int = 0
+    deaths: int = 0

@@ -40,7 +40,7 @@ def generate() -> None:
     """Write the pages' generated parts, which they include."""
     target = DOCS / "_build" / "generated"
     target.mkdir(parents=True, exist_ok=True)
-    for name in ("states", "members", "reasons", "commands", "faults", "smuggling"):
+    for name in ("states", "members", "reasons", "commands", "faults", "smuggling", "metrics"):
         text = "\n".join(import_module(name).lines()) + "\n"
         (target / f"{name}.md").write_text(text, encoding="utf-8")
 

@@ -39,8 +39,8 @@ cdef class Account:
     cdef bint end_attempt(
         self, str name, int status, object reason, int64_t bytes_in, int64_t bytes_out, bint counts
     ) except -1
-    # The same attempt, as the balancer's member saw it.
-    cdef void count_member(self, uint32_t member) noexcept
+    # The same attempt, as the balancer's member saw it; a request without a session makes one.
+    cdef void count_member(self, uint32_t member, bint makes_session) noexcept
     cdef void _count_whole(self, uint32_t slot, const Finished* whole) noexcept
     # All of it ended; False: it had already.
     cdef bint end(self, int status) except -1

@@ -12,7 +12,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ajp._clock cimport monotonic
-from ajp._layout cimport RETRIES
+from ajp._layout cimport RETRIES, SESSIONS
 
 from ajp.snapshot import REASON_NUMBERS
 
@@ -80,9 +80,11 @@ cdef class Account:
                 self.column.fail(self.worker, self.last.reason, self.last.now)
         return True
 
-    cdef void count_member(self, uint32_t member) noexcept:
+    cdef void count_member(self, uint32_t member, bint makes_session) noexcept:
         if self.column is not None:
             self.column.finish(member, &self.last)
+            if makes_session:
+                self.column.count(member, SESSIONS, 1)
 
     cdef bint end(self, int status) except -1:
         cdef Finished whole

@@ -272,5 +272,5 @@ cdef class Placement:
         if not is_calm or outcome is not SERVED:
             self.group.balancer.judge(choice, outcome, account.last.now)
         if counts and self.group.slots is not None:
-            account.count_member(self.group.slots[self.member])
+            account.count_member(self.group.slots[self.member], self.makes_session)
         return 0

@@ -22,6 +22,7 @@ from ajp.table import Table
 from .config.certificates import BadCertificate
 from .config.model import Config, ServerConfig
 from .ledger import Ledger, describe
+from .listeners import Sockets
 from .log import reopen, take_files
 from .process import Process, run_loop
 
@@ -41,7 +42,7 @@ _MOST_FILES: Final = 64
 
 def run_child(
     config: Config,
-    sockets: tuple[Sequence[socket.socket], Sequence[socket.socket]],
+    sockets: Sockets,
     channel: socket.socket,
     *,
     slot: int,
@@ -52,7 +53,7 @@ def run_child(
 
     Args:
         config: checked.
-        sockets: listeners for HTTP and for TLS.
+        sockets: listeners of this process.
         channel: to the master.
         slot: see `Process`.
         table: where it counts, in a column of its own.
@@ -109,6 +110,7 @@ class _Child:
     def __init__(self, channel: socket.socket) -> None:
         self.code = 0
         self._channel = channel
+        self._master = os.getppid()
         self._go = asyncio.Event()
         self._end = asyncio.Event()
         self._patience = 0.0
@@ -118,7 +120,7 @@ class _Child:
     async def live(
         self,
         config: Config,
-        sockets: tuple[Sequence[socket.socket], Sequence[socket.socket]],
+        sockets: Sockets,
         slot: int,
         ledger: Ledger,
     ) -> None:
@@ -130,7 +132,14 @@ class _Child:
         loop.add_signal_handler(signal.SIGUSR1, _reopen_logs)
         try:
             # What only root may read is read before.
-            self._process = Process(config, *sockets, slot=slot, keeps_paths=True, ledger=ledger)
+            self._process = Process(
+                config,
+                *sockets,
+                slot=slot,
+                keeps_paths=True,
+                ledger=ledger,
+                master=self._master,
+            )
             become(config.server)
         except BadCertificate as exc:  # it was good a moment ago
             self.fail(f"tls.{exc.key}: {exc}")

@@ -182,7 +182,7 @@ def _live(generation: Generation, lane: int, slot: int, channel: socket.socket) 
         # While another configuration comes up, the master writes to its log.
         generation.opened.use_log()
         sockets = generation.listeners.of(lane)
-        generation.listeners.close_sockets(kept=[*sockets[0], *sockets[1]])
+        generation.listeners.close_sockets(kept=sockets.all)
         code = run_child(
             generation.config,
             sockets,

@@ -29,7 +29,7 @@ class Asked:
         query: as sent, without the question mark; None when there was none.
         headers: values by lower-case name, in order; those that nobody may believe are not there.
         body: whole.
-        remote_addr: of the client, as far as somebody is believed; empty over a Unix socket.
+        remote_addr: of the client, as far as somebody is believed; 127.0.0.1 over a Unix socket.
         server_name, server_port: that the client asked for, else those it reached.
         remote_user: name out of the client's certificate; None without one.
         is_ssl: the client came by TLS, to us or to a proxy that is believed.

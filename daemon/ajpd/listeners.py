@@ -13,10 +13,19 @@ import socket
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .config.model import ListenAddress
 
-__all__ = ["BACKLOG", "ListenError", "Listeners", "address_of", "open_listener", "remove_files"]
+__all__ = [
+    "BACKLOG",
+    "ListenError",
+    "Listeners",
+    "Sockets",
+    "address_of",
+    "open_listener",
+    "remove_files",
+]
 
 BACKLOG = 1024
 
@@ -62,6 +71,19 @@ def remove_files(paths: Iterable[str]) -> None:
             os.unlink(path)
 
 
+class Sockets(NamedTuple):
+    """Those of one process: for HTTP, for what begins with TLS, and for who fetches metrics."""
+
+    plain: list[socket.socket]
+    tls: list[socket.socket]
+    metrics: list[socket.socket]
+
+    @property
+    def all(self) -> list[socket.socket]:
+        """Whatever they are for."""
+        return [*self.plain, *self.tls, *self.metrics]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
     """One address and its sockets.
@@ -92,22 +114,29 @@ class Listeners:
         lanes: number of processes.
         plain: addresses for HTTP.
         tls: those for connections that begin with TLS.
+        metrics: those for metrics.
     """
 
     lanes: int = 0
     plain: tuple[_Opened, ...] = ()
     tls: tuple[_Opened, ...] = ()
+    metrics: tuple[_Opened, ...] = ()
     _named: Named = field(default_factory=dict)
 
     def next(
-        self, plain: Sequence[ListenAddress], tls: Sequence[ListenAddress], *, lanes: int
+        self,
+        plain: Sequence[ListenAddress],
+        tls: Sequence[ListenAddress],
+        metrics: Sequence[ListenAddress] = (),
+        *,
+        lanes: int,
     ) -> "Listeners":
         """Bind what is missing; nothing new listens before `listen`.
 
         Raises:
             ListenError: one cannot be bound; all that was is closed again.
         """
-        kept = {_key(each, among): each for among in (self.plain, self.tls) for each in among}
+        kept = {_key(each, among): each for among in self._kinds for each in among}
         made: list[_Opened] = []
 
         def find(addresses: Sequence[ListenAddress]) -> tuple[_Opened, ...]:
@@ -118,9 +147,9 @@ class Listeners:
             return tuple(made[first:])
 
         try:
-            return Listeners(lanes, find(plain), find(tls), self._named)
+            return Listeners(lanes, find(plain), find(tls), find(metrics), self._named)
         except ListenError:
-            Listeners(lanes, tuple(made), (), self._named).close_except(self)
+            Listeners(lanes, tuple(made), _named=self._named).close_except(self)
             raise
 
     def _open(self, address: ListenAddress, kept: _Opened | None, lanes: int) -> _Opened:
@@ -149,14 +178,22 @@ class Listeners:
         return _Opened(address, tuple(sockets), False, tuple(sockets[before:]))
 
     @property
+    def _kinds(self) -> tuple[tuple[_Opened, ...], ...]:
+        return self.plain, self.tls, self.metrics
+
+    @property
+    def _opened(self) -> list[_Opened]:
+        return [opened for kind in self._kinds for opened in kind]
+
+    @property
     def sockets(self) -> list[socket.socket]:
         """All of them."""
-        return [sock for opened in (*self.plain, *self.tls) for sock in opened.sockets]
+        return [sock for opened in self._opened for sock in opened.sockets]
 
     @property
     def paths(self) -> list[str]:
         """Files of Unix sockets that were made here."""
-        return [each.address.path for each in (*self.plain, *self.tls) if each.address.path]
+        return [each.address.path for each in self._opened if each.address.path]
 
     def listen(self) -> None:
         """Let the kernel accept connections on what is new.
@@ -164,21 +201,19 @@ class Listeners:
         Raises:
             ListenError: an address was taken in the meantime.
         """
-        for opened in (*self.plain, *self.tls):
+        for opened in self._opened:
             for sock in opened.fresh:
                 _listen(sock, opened.address)
 
-    def of(self, lane: int) -> tuple[list[socket.socket], list[socket.socket]]:
+    def of(self, lane: int) -> Sockets:
         """What one process serves.
 
         Args:
             lane: number of the process, from 0.
-
-        Returns:
-            sockets for HTTP, and those for TLS.
         """
-        plain = [sock for each in self.plain for sock in each.of(lane, self.lanes)]
-        return plain, [sock for each in self.tls for sock in each.of(lane, self.lanes)]
+        return Sockets(
+            *([sock for each in kind for sock in each.of(lane, self.lanes)] for kind in self._kinds)
+        )
 
     def close_sockets(self, kept: Iterable[socket.socket] = ()) -> None:
         """Close all but some of them; files stay, whose owner is another process."""
@@ -195,7 +230,10 @@ class Listeners:
     def __str__(self) -> str:
         plain = [address_of(sock) for each in self.plain for sock in _shown(each)]
         tls = [f"{address_of(sock)} (TLS)" for each in self.tls for sock in _shown(each)]
-        return ", ".join(plain + tls)
+        metrics = [
+            f"{address_of(sock)} (metrics)" for each in self.metrics for sock in _shown(each)
+        ]
+        return ", ".join(plain + tls + metrics)
 
 
 def _shown(opened: _Opened) -> Sequence[socket.socket]:

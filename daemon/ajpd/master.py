@@ -213,6 +213,7 @@ class Master:
             self._watch_over()
         else:
             old.opened.close_except(generation.opened)
+            generation.opened.table.note_reload(done=True)
             logger.info("reloaded, listens on %s: %s", where, serving)
             patience = PATIENCE_S if old.config.server.shutdown_timeout_ms else 0.0
             self._dismiss([*old.children.values()], b"drain", old.config, patience)
@@ -247,6 +248,7 @@ class Master:
         for line in refused.lines:
             logger.error("reload: %s", line)
         logger.error("reload: refused, all is as before")
+        self._current.opened.table.note_reload(done=False)
         self._notifier.ready("reload refused, all is as before")
         self._answer(Answer(done=False, errors=refused.lines, warnings=refused.warnings))
 
@@ -346,6 +348,8 @@ class Master:
         del generation.children[child.lane]
         self._clear(generation, child)
         self._on_died(child.slot, child.pid)
+        if status or (generation is self._current and not self._is_stopping):
+            generation.opened.table.note_death()
         words = child.failure or f"process {child.pid} {words_of(status)}"
         if generation is self._next:
             self._give_up(words)

@@ -155,7 +155,9 @@ def _bind(config: Config, before: Opened | None, named: Mapping[str, Sequence[in
     end = time.monotonic() + (BIND_PATIENCE_S if before is None else 0.0)
     while True:
         try:
-            return old.next(config.server.listen, tls, lanes=config.server.processes)
+            return old.next(
+                config.server.listen, tls, config.metrics.listen, lanes=config.server.processes
+            )
         except ListenError as exc:
             if not exc.in_use or time.monotonic() > end:
                 raise Refused(str(exc)) from exc

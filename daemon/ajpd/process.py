@@ -33,6 +33,7 @@ from .ledger import Ledger
 from .listeners import BACKLOG, remove_files
 from .live import LOOK_EVERY, Live
 from .log import access_file
+from .metrics.serving import MetricsServer
 from .prober import Prober
 from .remap import MapWatch
 from .status.overview import Overview
@@ -82,9 +83,11 @@ class Process:
         config: checked.
         sockets: listening sockets; owned from here on.
         tls_sockets: the same for connections that begin with TLS; only where `config.tls` is.
+        metrics_sockets: the same for who fetches metrics.
         slot: a number that no other living process of the daemon has; 0 where there is one only.
         keeps_paths: the files of Unix sockets are somebody else's to remove.
         ledger: where it counts, with a column of this process; None for one of its own.
+        master: process id of the one that watches over this one; None: there is none.
 
     Raises:
         BadCertificate: a file of `config.tls` cannot be used any more.
@@ -95,10 +98,12 @@ class Process:
         config: Config,
         sockets: Sequence[socket.socket],
         tls_sockets: Sequence[socket.socket] = (),
+        metrics_sockets: Sequence[socket.socket] = (),
         *,
         slot: int = 0,
         keeps_paths: bool = False,
         ledger: Ledger | None = None,
+        master: int | None = None,
     ) -> None:
         server = config.server
         self.slot = slot
@@ -106,9 +111,10 @@ class Process:
         self._shutdown_timeout = server.shutdown_timeout_ms / 1000
         self._sockets = sockets
         self._tls_sockets = tls_sockets
+        self._metrics_sockets = metrics_sockets
         self._unix_paths = [
             sock.getsockname()
-            for sock in (*sockets, *tls_sockets)
+            for sock in (*sockets, *tls_sockets, *metrics_sockets)
             if sock.family == socket.AF_UNIX and not keeps_paths
         ]
         self._is_in_hurry = False
@@ -162,6 +168,7 @@ class Process:
         }
         self._maps = MapWatch(config, self._loop, self._map)
         self.service = self._make_service(config, services)
+        self.metrics = MetricsServer(config, self.ledger, self.timers.wheel, master=master)
         self._access = self._open_access_log(config)
         self._map(config)
 
@@ -212,16 +219,18 @@ class Process:
         self._prober.start()
         self._maps.start()
         for sock in self._sockets:
-            self._servers.append(await self._listen(sock))
+            self._servers.append(await self._listen(sock, self._front))
+        for sock in self._metrics_sockets:
+            self._servers.append(await self._listen(sock, self.metrics.front))
         if self._contexts is not None:
             for sock in self._tls_sockets:
                 self._listen_for_tls(sock, self._contexts)
             self._look_later()
 
-    async def _listen(self, sock: socket.socket) -> asyncio.Server:
+    async def _listen(self, sock: socket.socket, front: Callable[[], Front]) -> asyncio.Server:
         if sock.family == socket.AF_UNIX:
-            return await self._loop.create_unix_server(self._front, sock=sock, backlog=BACKLOG)
-        return await self._loop.create_server(self._front, sock=sock, backlog=BACKLOG)
+            return await self._loop.create_unix_server(front, sock=sock, backlog=BACKLOG)
+        return await self._loop.create_server(front, sock=sock, backlog=BACKLOG)
 
     def _listen_for_tls(self, sock: socket.socket, contexts: Contexts) -> None:
         listener = TLSListener(
@@ -231,11 +240,17 @@ class Process:
             handshake_timeout=self._handshake_timeout,
             most=self.service.most_accepted,
             taken=lambda: len(self.service.clients),
+            on_end=self._count_handshake,
             trusts=None if self._trusted is None else self._trusted.trusts,
         )
         listener.start()
         self._tls_listeners.append(listener)
         self.service.handshakes = self._handshakes
+
+    def _count_handshake(self, done: bool) -> None:
+        if self.ledger.column is not None:
+            counter = "tls_handshakes" if done else "tls_failures"
+            self.ledger.column.counted(self.ledger.front, counter)
 
     def _handshakes(self) -> int:
         return sum(listener.handshakes for listener in self._tls_listeners)
@@ -319,14 +334,14 @@ class Process:
         """Stop accepting, and lose nobody whom the loop has accepted a moment ago."""
         for listener in self._tls_listeners:
             listener.accept_no_more()
-        for sock in self._sockets:
+        for sock in (*self._sockets, *self._metrics_sockets):
             if sock.fileno() >= 0:
                 self._loop.remove_reader(sock)
         await _turns()
         for server in self._servers:
             server.close()
         # Nobody shall wait in a queue that nobody serves.
-        for sock in (*self._sockets, *self._tls_sockets):
+        for sock in (*self._sockets, *self._tls_sockets, *self._metrics_sockets):
             sock.close()
         remove_files(self._unix_paths)
         self._unix_paths = []
@@ -364,6 +379,7 @@ class Process:
 
     def _let_go(self) -> None:
         """Close who is idle; in a hurry, those too who have not asked yet."""
+        self.metrics.drain()
         for client in self._fronts():
             client.drain(fresh_too=self._is_in_hurry)
         if self._is_in_hurry:
@@ -388,13 +404,13 @@ class Process:
 
     async def _wait_for_clients(self) -> None:
         gone = asyncio.Event()
-        self.service.on_drained = gone.set
+        self.service.on_drained = self.metrics.service.on_drained = gone.set
         letting_go = self._loop.create_task(self._let_go_later(), name="ajpd lets go")
         try:
             async with asyncio.timeout(self._shutdown_timeout or None):
                 for listener in self._tls_listeners:
                     await listener.finish()
-                while self.service.clients:
+                while self.service.clients or self.metrics.service.clients:
                     gone.clear()
                     await gone.wait()
         except TimeoutError:
@@ -413,6 +429,7 @@ class Process:
         self.service.patience = 0.0
         for client in self._fronts():
             client.abort()
+        self.metrics.abort()
         for listener in self._tls_listeners:
             listener.abort()
 

@@ -56,6 +56,7 @@ class TLSListener:
         most: handshakes at a time, and whatever `taken` counts, 0 for any number; who comes then
             is cut off.
         taken: counts what shares `most` with them.
+        on_end: told of each handshake that ended, and whether it was done.
         trusts: whether a peer's address may be followed by a PROXY header, None for a peer on a
             Unix socket; without a function nobody may send one.
     """
@@ -69,6 +70,7 @@ class TLSListener:
         handshake_timeout: float,
         most: int = 0,
         taken: Callable[[], int] = int,
+        on_end: Callable[[bool], None] = lambda done: None,
         trusts: Callable[[str | None], bool] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -78,6 +80,7 @@ class TLSListener:
         self._timeout = handshake_timeout or None
         self._most = most
         self._taken = taken
+        self._on_end = on_end
         self._trusts = trusts
         self._is_accepting = False
         self._pause: asyncio.TimerHandle | None = None
@@ -162,6 +165,7 @@ class TLSListener:
             sock.close()
             raise
         accepted.set(sock)
+        is_done = False
         try:
             await self._loop.connect_accepted_socket(
                 lambda: self._factory(header),
@@ -170,6 +174,7 @@ class TLSListener:
                 ssl_handshake_timeout=self._timeout,
                 ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
             )
+            is_done = True
         except ssl.SSLError as exc:
             logger.info("client=%s TLS handshake: %s", address or "-", _words(exc))
         except ConnectionAbortedError:
@@ -177,6 +182,8 @@ class TLSListener:
         except OSError as exc:
             # It hung up, as the health checks of balancers do.
             logger.debug("client=%s TLS handshake: %s", address or "-", exc)
+        finally:
+            self._on_end(is_done)
 
     async def _proxy_header(self, sock: socket.socket, address: str | None) -> ProxyHeader | None:
         """Take a PROXY header off, if there is one and its sender may say such things."""

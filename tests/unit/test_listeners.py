@@ -93,19 +93,21 @@ def ports(sockets: list[socket.socket]) -> set[int]:
 
 
 def test_each_process_has_a_socket_of_each_address(opened: list[Listeners]) -> None:
-    made = Listeners().next([ANY, ANY], [ANY], lanes=3)
+    made = Listeners().next([ANY, ANY], [ANY], [ANY], lanes=3)
     opened.append(made)
     made.listen()
     lanes = [made.of(lane) for lane in range(3)]
-    for plain, tls in lanes:
+    for plain, tls, metrics in lanes:
         assert len(plain) == 2
         assert len(tls) == 1
-    # Three addresses, the same for all, and no socket twice.
-    assert len({frozenset(ports(plain)) for plain, _ in lanes}) == 1
-    assert len(ports(made.sockets)) == 3
-    assert len({id(sock) for sock in made.sockets}) == 9
-    assert str(made).count("127.0.0.1:") == 3
-    assert str(made).endswith("(TLS)")
+        assert len(metrics) == 1
+    # Four addresses, the same for all, and no socket twice.
+    assert len({frozenset(ports(lane.all)) for lane in lanes}) == 1
+    assert len(ports(made.sockets)) == 4
+    assert len({id(sock) for sock in made.sockets}) == 12
+    assert str(made).count("127.0.0.1:") == 4
+    assert str(made).count("(TLS), 127.0.0.1:") == 1
+    assert str(made).endswith("(metrics)")
 
 
 def test_nothing_new_listens_before_it_is_told(opened: list[Listeners]) -> None:

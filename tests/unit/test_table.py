@@ -231,6 +231,7 @@ class TestColumns:
             "first_byte_us": 900, "duration_us": 2001, "status_1xx": 0, "status_2xx": 1,
             "status_3xx": 0, "status_4xx": 1, "status_5xx": 0,
             "reads": 0, "probes": 0, "probe_failures": 0, "rescued": 0,
+            "status_none": 0, "tls_handshakes": 0, "tls_failures": 0,
         }  # fmt: skip
         assert found.totals.reasons == {
             Reason.CLIENT_ABORT: 1, Reason.REPLY_TIMEOUT: 1, Reason.FROZEN: 1

@@ -91,6 +91,18 @@ async def test_a_request_over_tls(tmp_path: Path) -> None:
         writer.transport.abort()
 
 
+async def test_handshakes_are_counted(tmp_path: Path) -> None:
+    async with stage(tmp_path, Container(respond(b"x"))) as s:
+        front = s.process.ledger.front
+        _, writer = await s.connect()
+        writer.transport.abort()
+        _, writer = await asyncio.open_connection("127.0.0.1", s.port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await until(lambda: front.totals()["tls_failures"] == 1)
+        writer.transport.abort()
+        assert front.totals()["tls_handshakes"] == 1
+
+
 @both_loops
 async def test_certificates_are_looked_at_now_and_then(tmp_path: Path) -> None:
     async with stage(tmp_path, Container(), reload_ms=5) as s:

@@ -25,6 +25,7 @@ from .conflicts import check_conflicts
 from .errors import ConfigErrors, Findings, Place
 from .extensions import settle
 from .hosts import rules_of
+from .metrics import build_metrics
 from .model import (
     AttributeRule,
     Config,
@@ -33,6 +34,7 @@ from .model import (
     LogConfig,
     LogLevel,
     MapConfig,
+    MetricsConfig,
     Mount,
     MountSource,
     PageConfig,
@@ -160,6 +162,7 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
     tls = _tls(document, server.listen, findings)
     attributes = _attributes(document, server, tls, findings)
     listen = (*server.listen, *(() if tls is None else tls.listen))
+    metrics = _metrics(document, listen, findings)
     check_conflicts(built.workers, built.balancers.values(), listen, findings)
     log = _log(document, findings)
     findings.raise_errors()
@@ -175,6 +178,7 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
         maps=_maps(parts, document),
         log=log,
         table=_table(document),
+        metrics=metrics,
         tls=tls,
         attributes=attributes,
         warnings=findings.warnings,
@@ -306,6 +310,17 @@ def _page(
         text = "allow: no worker is of type status, so there is no page to see"
         findings.warn(written.place, text, directive="allow")
     return config
+
+
+def _metrics(
+    document: TomlFile | None, taken: Sequence[ListenAddress], findings: Findings
+) -> MetricsConfig:
+    written = None if document is None else document.values.get((Scope.METRICS, "listen"))
+    listen: tuple[ListenAddress, ...] = ()
+    if written is not None:
+        addresses = [(text, written.place) for text in cast(tuple[str, ...], written.value)]
+        listen = _addresses(addresses, findings, at=written.place, may_be_none=True)
+    return build_metrics(document, listen, taken, findings)
 
 
 def _table(document: TomlFile | None) -> TableConfig:

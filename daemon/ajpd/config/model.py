@@ -27,6 +27,7 @@ __all__ = [
     "LogLevel",
     "MapConfig",
     "MemberConfig",
+    "MetricsConfig",
     "Mount",
     "MountSource",
     "PageConfig",
@@ -365,6 +366,21 @@ class LogConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Where metrics can be fetched.
+
+    Attributes:
+        listen: addresses, none of them for clients; empty: nobody can fetch any.
+        path: begins with a slash.
+        allow: networks and words, as `TrustedProxies` takes them.
+    """
+
+    listen: tuple[ListenAddress, ...] = ()
+    path: str = "/metrics"
+    allow: tuple[str, ...] = ("loopback",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableConfig:
     """Where the status table is, empty for the usual place; and its journal, empty for none."""
 
@@ -537,6 +553,7 @@ class Config:
         maps: where rules are read from.
         log: where messages go.
         table: where the status table is.
+        metrics: where metrics can be fetched.
         tls: connections over TLS; None when nobody listens for them.
         attributes: request attributes for the containers, in the order they were written.
         warnings: what was found while reading and is no error.
@@ -554,6 +571,7 @@ class Config:
     maps: MapConfig = MapConfig()
     log: LogConfig = LogConfig()
     table: TableConfig = TableConfig()
+    metrics: MetricsConfig = MetricsConfig()
     tls: TlsConfig | None = None
     attributes: tuple[AttributeRule, ...] = ()
     warnings: tuple[ConfigWarning, ...] = ()

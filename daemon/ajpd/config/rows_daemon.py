@@ -24,6 +24,7 @@ _map = partial(Directive, scope=Scope.MAP)
 _host = partial(Directive, scope=Scope.HOST, since=_FIRST)
 _log = partial(Directive, scope=Scope.LOG)
 _tls = partial(Directive, scope=Scope.TLS, since=_FIRST)
+_metrics = partial(Directive, scope=Scope.METRICS, since=_FIRST)
 _table = partial(Directive, scope=Scope.TABLE)
 _status = partial(Directive, scope=Scope.STATUS_PAGE, since=_FIRST)
 _section = partial(Directive, scope=Scope.TOP)
@@ -51,7 +52,11 @@ _SECTIONS: Final = (
         "Behind the first two, |TEXT says what is sent when there is none.",
     ),
     _section(name="status", since=_FIRST, doc="Who may see status pages, and change things there."),
-    _section(name="metrics", doc="Where metrics can be fetched."),
+    _section(
+        name="metrics",
+        since=_FIRST,
+        doc="Where metrics can be fetched, as Prometheus wants them, and by whom.",
+    ),
     _section(
         name="table", since=_FIRST, doc="Where the status table is, which all processes share."
     ),
@@ -344,6 +349,30 @@ _TLS: Final = (
     ),
 )
 
+_METRICS: Final = (
+    _metrics(
+        name="listen",
+        type=ValueType.LIST,
+        default=(),
+        doc="Addresses where metrics can be fetched by HTTP, written as in [server], such as "
+        "127.0.0.1:9113; none of them can be an address for clients as well. Every process "
+        "listens there, and each one's answer is about all of them. Empty: there are no metrics.",
+    ),
+    _metrics(
+        name="path",
+        default="/metrics",
+        doc="Path of the metrics; anything else there is answered 404.",
+    ),
+    _metrics(
+        name="allow",
+        type=ValueType.LIST,
+        default=("loopback",),
+        doc="Networks and addresses that may fetch them; loopback stands for this machine, Unix "
+        "sockets included, private for the networks of RFC 1918 and the like. Anybody else gets "
+        "403.",
+    ),
+)
+
 _TABLE: Final = (
     _table(
         name="file",
@@ -390,4 +419,12 @@ _STATUS: Final = (
     ),
 )
 
-DAEMON_ROWS: Final[tuple[Directive, ...]] = (*_SECTIONS, *_SERVER, *_REST, *_TLS, *_TABLE, *_STATUS)
+DAEMON_ROWS: Final[tuple[Directive, ...]] = (
+    *_SECTIONS,
+    *_SERVER,
+    *_REST,
+    *_TLS,
+    *_METRICS,
+    *_TABLE,
+    *_STATUS,
+)

@@ -76,6 +76,7 @@ class Scope(StrEnum):
     HOST = "[host.NAME]"
     LOG = "[log]"
     TLS = "[tls]"
+    METRICS = "[metrics]"
     TABLE = "[table]"
     STATUS_PAGE = "[status]"
 

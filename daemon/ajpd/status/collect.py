@@ -117,6 +117,7 @@ def collect(
         generation=table.generation,
         created_ns=table.created_ns,
         changes=table.changes,
+        reloads=table.reloads,
         processes=tuple(_processes(table, moment)),
         balancers=tuple(collector.balancers()),
         workers=tuple(collector.workers.values()),

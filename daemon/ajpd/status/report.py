@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ajp.errors import Reason
 from ajp.lb import Activation, State
-from ajp.snapshot import Kind, ProbeState, ProcessState, Totals
+from ajp.snapshot import Kind, ProbeState, ProcessState, Reloads, Totals
 from ajpd.config.changes import Setting
 from ajpd.config.model import BalancerConfig, MemberConfig, WorkerConfig
 
@@ -228,6 +228,7 @@ class Report:
         generation: newest one of processes; each reload begins another.
         created_ns: when the table was made, since 1970.
         changes: moves whenever the operator changes something.
+        reloads: what the master did, and what happened to its processes.
         processes: that live, by column.
         balancers: in the order of the configuration.
         workers: every container, members and others, in the order of the configuration.
@@ -240,6 +241,7 @@ class Report:
     generation: int
     created_ns: int
     changes: int
+    reloads: Reloads
     processes: tuple[ProcessReport, ...]
     balancers: tuple[BalancerReport, ...]
     workers: tuple[WorkerReport, ...]
