@@ -22,7 +22,7 @@ from .member import Activation, Event, Member, Outcome, Probing, State
 from .session import Session
 from .settings import Extension, Method, Settings, multipliers
 from .upkeep import Change, apply, come_back_value, decay, force, forgive, revive
-from .verdicts import verdicts
+from .verdicts import Question, verdicts
 
 __all__ = ["Balancer", "Chance"]
 
@@ -482,25 +482,38 @@ class Balancer:
         stateless: bool = False,
         sticky_ignore: bool = False,
         extension: Extension | None = None,
+        choice: Choice | None = None,
     ) -> list[Verdict]:
         """Say of every member why an election would take it or pass it over; changes nothing.
 
-        With P2C it is one election of many, with numbers that `elect` will not draw again.
+        Arguments are those of `elect`. With P2C it is one election of many, with numbers that
+        `elect` will not draw again; or that of `choice`, which `elect` made of the same members as
+        they are now.
         """
         rule = extension or _NO_EXTENSION
         if sticky_ignore or rule.sticky_ignore or not self.settings.sticky_session:
             session = None
-        found = self.election.find(
-            () if session is None else session.routes,
-            tried,
-            now,
-            stateless=stateless or rule.stateless,
-            force=session is not None and self.settings.sticky_session_force,
-            peek=True,
+        question = Question(
+            method=self.settings.method,
+            routes=() if session is None else session.routes,
+            tried=tried,
+            takes_turns=stateless or rule.stateless,
             activations=rule.activations,
         )
+        if choice is not None:
+            found = choice.member | choice.how << 8
+        else:
+            found = self.election.find(
+                question.routes,
+                tried,
+                now,
+                stateless=question.takes_turns,
+                force=session is not None and self.settings.sticky_session_force,
+                peek=True,
+                activations=rule.activations,
+            )
         loads = [self.load(number, now) for number in range(len(self.members))]
-        return verdicts(self.members, self.records, loads, found, tried, rule.activations)
+        return verdicts(self.members, self.records, loads, question, found)
 
     def _states(self, tried: int = 0) -> str:
         return ", ".join(

@@ -21,12 +21,12 @@ def test_everybody_has_a_reason() -> None:
     put_state(lb, 4, State.ERROR)
     said = lb.explain(None, 1.0)
     assert [tuple(verdict) for verdict in said] == [
-        ("n1", False, "another is nearer or has less, or it is its turn (distance 0, load 3)"),
+        ("n1", False, "n2 has less (distance 0, load 3)"),
         ("n2", True, "nobody near has less (distance 0, load 0)"),
-        ("n3", False, "disabled: only for sessions it has (distance 0, load 0)"),
-        ("n4", False, "stopped (distance 0, load 0)"),
+        ("n3", False, "it is disabled: only for sessions it has (distance 0, load 0)"),
+        ("n4", False, "it is stopped (distance 0, load 0)"),
         ("n5", False, "its state is ERR (distance 0, load 0)"),
-        ("n6", False, "another is nearer or has less, or it is its turn (distance 1, load 0)"),
+        ("n6", False, "n2 is nearer (distance 1, load 0)"),
     ]
 
 
@@ -39,9 +39,11 @@ def test_ways_of_a_session() -> None:
     )
     text = {v.member: v.text for v in lb.explain(session("x.n1"), 1.0)}
     assert text["n1"].startswith("the session lives here")
-    assert text["n2"].startswith("the session leads elsewhere")
+    assert text["n2"].startswith("the session leads to n1")
     said = {v.member: v for v in lb.explain(session("x.n1"), 1.0, tried=0b1)}
-    assert said["n1"].text.startswith("was tried for this request already")
+    assert said["n1"].text.startswith(
+        "the session lives here, but it was tried for this request already"
+    )
     assert said["n2"].is_chosen
     assert "names it as its stand-in" in said["n2"].text
     said = {v.member: v for v in lb.explain(session("x.n3"), 1.0, tried=0b100)}
@@ -68,7 +70,7 @@ def test_rule_and_settings_count() -> None:
         activations=activations(["n1", "n2"], {"n1": Activation.DISABLED}),
     )
     said = lb.explain(session("x"), 1.0, extension=rule)
-    assert said[0].text.startswith("disabled")
+    assert said[0].text.startswith("it is disabled by the rule")
     assert said[1].is_chosen
     lb.records[0].value = 9
     assert lb.explain(None, 1.0, stateless=True)[0].is_chosen
@@ -97,3 +99,52 @@ def test_what_is_explained_is_what_comes() -> None:
         choice = elect(lb)
         lb.begin(choice)
         assert choice.name == expected
+
+
+def test_those_who_were_beaten_hear_by_whom() -> None:
+    equal = balancer("n1", "n2").explain(None, 1.0)
+    assert equal[1].text.startswith("n1 has as little, and it is its turn")
+    turns = balancer("n1", "n2").explain(None, 1.0, stateless=True)
+    assert turns[0].text.startswith("members take turns, and it is its")
+    assert turns[1].text.startswith("members take turns, and it is that of n1")
+    drawn = balancer("n1", "n2", method=Method.P2C).explain(None, 1.0)
+    assert "by lot" in drawn[0].text
+    assert "by lot" in drawn[1].text
+    forced = balancer("n1", "n2", sticky_session_force=True).explain(session("x.gone"), 1.0)
+    assert {v.is_chosen for v in forced} == {False}
+    assert forced[0].text.startswith("not the session's own, and sticky_session_force")
+
+
+def test_a_domain_has_a_best_member_and_others() -> None:
+    lb = balancer(*(Member(name=name, domain="d") for name in ("n1", "n2", "n3")), "n4")
+    lb.records[1].value = 5
+    said = [v.text for v in lb.explain(session("x.n1"), 1.0, tried=0b1)]
+    assert said[1].startswith("n3 has less")
+    assert said[3].startswith("the session leads to n3")
+
+
+def test_stand_ins_are_named_by_somebody() -> None:
+    lb = balancer(
+        Member(name="n1", redirect="n2"),
+        Member(name="n2", activation=Activation.DISABLED),
+        Member(name="n3", activation=Activation.DISABLED),
+    )
+    said = [v.text for v in lb.explain(None, 1.0, tried=0b1)]
+    assert said[2].startswith("it is disabled")
+
+
+def test_a_choice_that_was_made_is_explained() -> None:
+    lb = balancer("n1", "n2", method=Method.P2C)
+    choice = elect(lb)
+    said = {v.member: v for v in lb.explain(None, 1.0, choice=choice)}
+    assert [name for name, verdict in said.items() if verdict.is_chosen] == [choice.name]
+
+
+def test_a_member_that_is_forced_is_no_riddle() -> None:
+    made, before = balancer("n1", "n2"), balancer("n1", "n2")
+    for lb in (made, before):
+        put_state(lb, 0, State.ERROR)
+        put_state(lb, 1, State.ERROR)
+    said = before.explain(None, 1.0, choice=elect(made))
+    assert said[0].text.startswith("nobody else is left, so it is tried although its state is ERR")
+    assert said[1].text.startswith("its state is ERR")
