@@ -108,8 +108,10 @@ class HostMaps:
         self.default: Final = UriMap(config.rules, unserved)
         self._exact: dict[bytes, UriMap] = {}
         self._wild: dict[bytes, UriMap] = {}
+        self._hosts: dict[int, HostConfig] = {}
         for host in config.hosts:
             uri_map = UriMap(rules_of(host, config.rules), unserved)
+            self._hosts[id(uri_map)] = host
             for name in host.names:
                 if name.startswith("*."):
                     self._wild[name[1:].encode()] = uri_map
@@ -143,6 +145,10 @@ class HostMaps:
                 return found
             dot = name.find(b".", dot + 1)
         return self.default
+
+    def host_of(self, host: bytes) -> HostConfig | None:
+        """The section whose rules count for a name; None: those for all names that no host has."""
+        return self._hosts.get(id(self.map_of(host)))
 
     def match(self, host: bytes, path: bytes) -> Mount | None:
         """Find the rule for a request.

@@ -11,6 +11,7 @@ of mod_jk's, and an error in ajpd.toml.
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +20,16 @@ from .extensions import Options, parse_extensions
 from .model import Mount, MountSource
 from .properties import LAST_COUNTS, encode, read_properties
 
-__all__ = ["Decision", "UriMap", "in_order", "parse_rule", "read_uri_map", "rules_of_worker"]
+__all__ = [
+    "Considered",
+    "Decision",
+    "Standing",
+    "UriMap",
+    "in_order",
+    "parse_rule",
+    "read_uri_map",
+    "rules_of_worker",
+]
 
 
 def read_uri_map(
@@ -195,6 +205,25 @@ class Decision(NamedTuple):
     exclusion: Mount | None = None
 
 
+class Standing(StrEnum):
+    """What became of a rule when a path was looked for."""
+
+    DECIDES = "decides"  #: the first that matches
+    EXCLUDED = "excluded"  #: the first that matches, taken back by an exclusion
+    EXCLUDES = "excludes"  #: the exclusion that does
+    LATER = "later"  #: matches too, and is tried later
+    OTHER = "other"  #: an exclusion that matches, of a worker that nothing maps the path to
+    OFF = "off"  #: would match, and is switched off by the "-" before it
+    NO_MATCH = "no match"
+
+
+class Considered(NamedTuple):
+    """One rule, and what became of it."""
+
+    rule: Mount
+    standing: Standing
+
+
 _Test = Callable[[bytes], bool]
 
 
@@ -214,8 +243,9 @@ class UriMap:
 
     def __init__(self, rules: Iterable[Mount], unserved: Container[str] = ()) -> None:
         """Compile rules; requests for workers in `unserved` are mapped to nobody."""
-        active = [rule for rule in rules if not rule.is_disabled]
-        self.rules: Final = in_order(active)
+        ordered = in_order(rules)
+        self.rules: Final = tuple(rule for rule in ordered if not rule.is_disabled)
+        self._disabled = tuple(rule for rule in ordered if rule.is_disabled)
         # (what the path begins with, the whole test, the rule); the first part fails fast
         self._mounts: list[tuple[bytes, _Test, Mount]] = []
         self._exclusions: list[tuple[bytes, _Test, Mount]] = []
@@ -265,6 +295,21 @@ class UriMap:
                 return rule
         return None
 
+    def consider(self, path: bytes) -> list[Considered]:
+        """Say of every rule, in the order they are tried, what became of it."""
+        decision = self.decide(path)
+        found = [
+            (rule, path.startswith(begin) and test(path))
+            for begin, test, rule in (*self._mounts, *self._exclusions)
+        ]
+        considered = [
+            Considered(rule, _standing(rule, decision, is_match=it)) for rule, it in found
+        ]
+        for rule in self._disabled:
+            is_match = _compile(rule.pattern)(path)
+            considered.append(Considered(rule, Standing.OFF if is_match else Standing.NO_MATCH))
+        return sorted(considered, key=lambda each: _rank(each.rule))
+
     def shadowed(self) -> list[tuple[Mount, Mount]]:
         """Mounts whose pattern an earlier one has as well: (the one that wins, the other)."""
         first: dict[bytes, Mount] = {}
@@ -279,6 +324,21 @@ class UriMap:
 def in_order(rules: Iterable[Mount]) -> tuple[Mount, ...]:
     """Rules as a map tries them."""
     return tuple(sorted(rules, key=_rank))
+
+
+def _standing(rule: Mount, decision: Decision, *, is_match: bool) -> Standing:
+    """What became of a rule that is not switched off."""
+    if not is_match:
+        return Standing.NO_MATCH
+    if rule is decision.mount:
+        return Standing.DECIDES if decision.exclusion is None else Standing.EXCLUDED
+    if rule is decision.exclusion:
+        return Standing.EXCLUDES
+    if rule.is_exclusion and (
+        decision.mount is None or rule.worker not in (decision.mount.worker, "*")
+    ):
+        return Standing.OTHER
+    return Standing.LATER
 
 
 def _rank(rule: Mount) -> tuple[int, int, int, bool]:

@@ -232,3 +232,18 @@ def test_maps_with_errors_are_not_used(tmp_path: Path, text: str | None, error: 
     with pytest.raises(ConfigErrors) as caught:
         reread_maps(config, env={})
     assert str(caught.value.errors[0]).replace(f"{tmp_path}/", "").startswith(error)
+
+
+def test_whose_rules_count_is_known(tmp_path: Path) -> None:
+    maps = HostMaps(load(tmp_path))
+    found = {
+        name: None if (host := maps.host_of(name)) is None else host.name
+        for name in (b"shop.example.org", b"x.SHOPS.example.", b"y.example", b"other", b"")
+    }
+    assert found == {
+        b"shop.example.org": "Shop.Example.org",
+        b"x.SHOPS.example.": "Shop.Example.org",
+        b"y.example": "*.example",
+        b"other": None,
+        b"": None,
+    }

@@ -392,3 +392,34 @@ def test_rules_of_a_worker() -> None:
         "f:3: the pattern of 'e' must begin with '/' (did you mean '/e'?)"
     ]
     assert len(findings.warnings) == 2
+
+
+def test_every_rule_hears_what_became_of_it() -> None:
+    text = "/a/*=w /a/b/*=v !/a/b/*.gif=v !/a/b/*=w !/*=* -/a/b/c=w /z=w"
+    found = UriMap(rules(text.replace("!/*=* ", ""))).consider(b"/a/b/c.gif")
+    assert [(str(each.rule), str(each.standing)) for each in found] == [
+        ("!/a/b/*.gif=v", "excludes"),
+        ("-/a/b/c=w", "no match"),
+        ("/a/b/*=v", "excluded"),
+        ("!/a/b/*=w", "other"),
+        ("/a/*=w", "later"),
+        ("/z=w", "no match"),
+    ]
+    uri_map = UriMap(rules(text))
+    standings = {str(each.rule): str(each.standing) for each in uri_map.consider(b"/a/b/c")}
+    assert standings["/a/b/*=v"] == "excluded"
+    assert standings["!/*=*"] == "excludes"
+    assert standings["-/a/b/c=w"] == "off"
+    nothing = {str(each.rule): str(each.standing) for each in uri_map.consider(b"/y")}
+    assert nothing["!/*=*"] == "other"
+
+
+@given(st.lists(st.sampled_from(["/a/*=w", "/a/b=v", "!/a/*=v", "!/*=*", "-/a/b=w", "/*b=w"])))
+def test_what_is_considered_is_what_is_decided(lines: list[str]) -> None:
+    uri_map = UriMap(rules(" ".join(lines)))
+    for path in (b"/a/b", b"/a/c", b"/b", b"/"):
+        decision = uri_map.decide(path)
+        found = {str(each.standing): each.rule for each in reversed(uri_map.consider(path))}
+        assert found.get("decides") is (None if decision.exclusion else decision.mount)
+        assert found.get("excludes") is decision.exclusion
+        assert found.get("excluded") is (decision.mount if decision.exclusion else None)
