@@ -12,6 +12,7 @@ dead one had in flight can be forgotten; slots can be freed; a layout is checked
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
@@ -155,6 +156,10 @@ cdef class Memory:
     def __dealloc__(self):
         if self._has_view:
             PyBuffer_Release(&self._view)
+
+    def image(self):
+        """A copy of all of it; each word was right at its moment."""
+        return PyBytes_FromStringAndSize(self._at, self._view.len)
 
     def __repr__(self):
         """How big it is, and how full."""

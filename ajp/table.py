@@ -27,7 +27,7 @@ from .errors import StatusTableError, TableFull
 from .ownfiles import FLAGS, check_file, directory, open_own
 from .snapshot import Kind, Process
 
-__all__ = ["LOCK_TIMEOUT_S", "Table", "private_memory"]
+__all__ = ["LOCK_TIMEOUT_S", "Table", "private_copy", "private_memory"]
 
 #: Longest wait for the control lock. Its holders change a few words; longer means that one hangs.
 LOCK_TIMEOUT_S: Final = 5.0
@@ -372,6 +372,17 @@ def private_memory(*, slots: int, columns: int) -> Memory:
     # Pages of zeros: what is never touched takes no room.
     memory = mmap.mmap(-1, table_bytes(slots=slots, columns=columns))
     format_memory(memory, slots=slots, columns=columns, now_ns=time.time_ns(), boot_id=_boot_id())
+    return Memory(memory, threading.RLock(), time.time_ns)
+
+
+def private_copy(table: Memory) -> Memory:
+    """A table as it is at this moment, in memory that nobody else sees.
+
+    What is tried out on the copy changes nothing for those who use the table.
+    """
+    image = table.image()
+    memory = mmap.mmap(-1, len(image))
+    memory[:] = image
     return Memory(memory, threading.RLock(), time.time_ns)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from ajp import table as module
+from ajp._slot import Slot
 from ajp.errors import LayoutMismatch, StatusTableError, TableFull
 from ajp.lb import Activation, Balancer, Choice, Member, State
 from ajp.lb._tablestore import TableStore
 from ajp.snapshot import Kind
-from ajp.table import Table
+from ajp.table import Table, private_copy
 from tests.unit.table_stage import PLACES
 
 ME = os.geteuid()
@@ -425,3 +426,15 @@ def test_who_only_looks_changes_nothing_through_a_store(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is for looking only"):
         lb.records[0].value = 7
     assert (lb.records[0].elected, lb.records[0].in_flight) == (0, 0)
+
+
+def test_a_copy_is_nobody_elses(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    table = Table.create(tmp_path / "t", slots=8, columns=2)
+    slot = table.worker("w", "a:1")
+    copy = private_copy(table)
+    assert copy.taken() == table.taken()
+    Slot(copy, slot.index).configure(host="elsewhere")
+    Slot.take(copy, Kind.BALANCER, "lb")
+    assert slot.config() == {}
+    assert len(table.taken()) == 1
