@@ -1,11 +1,11 @@
-"""Arguments of the commands for a daemon that runs; what they do is in `commands.py`."""
+"""Arguments of explain and the commands for a running daemon; what they do is in `commands.py`."""
 
 import argparse
 import re
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["add_operations"]
+__all__ = ["add_explain", "add_operations"]
 
 Files = Callable[[argparse.ArgumentParser], None]
 Run = Callable[[argparse.Namespace], int]
@@ -86,6 +86,54 @@ def add_operations(
                 help="let count again what the configuration files say",
             )
         command.set_defaults(run=run(name), listen=[])
+
+
+def add_explain(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", add_files: Files, run: Run
+) -> None:
+    """Add the command that says what becomes of a request.
+
+    Args:
+        commands: where to.
+        add_files: adds the options that name a configuration.
+        run: does it.
+    """
+    command = commands.add_parser(
+        "explain",
+        help="say which rule, worker and member a request gets, and why",
+        description="Say which host section and rule decide about a request and why others do not, "
+        "which worker it gets, which session it has, which member would be elected and why no "
+        "other, and what is sent to the container. Nothing is sent. Without --live, members are as "
+        "at a start. Exit code 1: no container gets the request.",
+        epilog="example: ajpd explain -c ajpd.toml http://www.example.org/app/ "
+        "-H 'Cookie: JSESSIONID=1.nodeA'",
+    )
+    command.add_argument("url", metavar="URL", help="with http:// or https://, or a path alone")
+    add_files(command)
+    command.add_argument(
+        "-H",
+        "--header",
+        metavar="HEADER",
+        dest="headers",
+        action="append",
+        default=[],
+        help="a header of the request, as in 'Cookie: JSESSIONID=1.nodeA'; may be repeated",
+    )
+    command.add_argument("--method", metavar="M", default="GET", help="default: GET")
+    command.add_argument(
+        "--client",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="who asks (default: %(default)s); trusted_proxies may have it",
+    )
+    command.add_argument(
+        "--live",
+        action="store_true",
+        help="members as the running daemon sees them; nothing of it is changed",
+    )
+    command.add_argument("--table", metavar="FILE", help="the status table itself, with --live")
+    command.add_argument("--json", action="store_true", help="for machines")
+    command.set_defaults(run=run, listen=[])
 
 
 def _add_waiting(command: argparse.ArgumentParser) -> None:

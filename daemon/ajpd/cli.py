@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from ajp import __version__
 
 from . import demo_front
-from .arguments import add_operations
-from .commands import COMMANDS, files_of
+from .arguments import add_explain, add_operations
+from .commands import COMMANDS, explain_request, files_of
 from .config.attributes import tomcat_pattern
 from .config.directives import in_scope, lookup
 from .config.errors import ConfigErrors
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_reload(commands)
     _add_check(commands)
+    add_explain(commands, _add_files, _explain)
     add_operations(commands, _add_files, _operation)
     _add_demo(commands)
     return parser
@@ -175,7 +176,7 @@ def _read(args: argparse.Namespace) -> Config:
     return dataclasses.replace(config, server=dataclasses.replace(config.server, processes=count))
 
 
-def _load(args: argparse.Namespace) -> Config | None:
+def _load(args: argparse.Namespace, *, warns: bool = True) -> Config | None:
     """Load what the arguments name, printing warnings and errors; None when it is broken."""
     try:
         config = _read(args)
@@ -187,7 +188,7 @@ def _load(args: argparse.Namespace) -> Config | None:
         count = len(broken.errors)
         print(f"ajpd: {count} error{'s' if count != 1 else ''}", file=sys.stderr)
         return None
-    for warning in config.warnings:
+    for warning in config.warnings if warns else ():
         print(f"warning: {warning.located}", file=sys.stderr)
     return config
 
@@ -258,6 +259,17 @@ def _check(args: argparse.Namespace) -> int:
         pattern = tomcat_pattern(config.attributes)
         print(f'for the Connector of Tomcat: allowedRequestAttributesPattern="{pattern}"')
     return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    problem = _misused(args)
+    if problem is None and args.table and not args.live:
+        problem = "--table belongs to --live"
+    if problem is not None:
+        print(f"ajpd explain: {problem}", file=sys.stderr)
+        return 2
+    config = _load(args, warns=False)
+    return 1 if config is None else explain_request(args, config)
 
 
 def _demo(args: argparse.Namespace) -> int:

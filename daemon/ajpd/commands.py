@@ -1,4 +1,4 @@
-"""The commands for a daemon that runs: status, drain, activate, stop, recover, reset.
+"""The commands for a daemon that runs: status, drain, activate, stop, recover, reset; and explain.
 
 They look at the status table and change it; the daemon itself is asked only where its table is, and
 told what to write into its log. Text for people, `--json` for machines; what is done is decided in
@@ -7,12 +7,14 @@ told what to write into its log. Text for people, `--json` for machines; what is
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from ipaddress import ip_address
 from typing import Final
 
 from ajp._slot import Slot
@@ -25,6 +27,10 @@ from .config.errors import ConfigErrors
 from .config.load import load_files, load_toml
 from .config.model import Config
 from .control import ControlError, ask_table, tell, user_name
+from .explain.forms import as_json as as_values
+from .explain.forms import as_text as as_lines
+from .explain.look import explain
+from .explain.question import Question, question_of
 from .ledger import journal_of
 from .status.actions import ActionError, Deed, Operator
 from .status.collect import collect, current_slots
@@ -32,7 +38,7 @@ from .status.drain import Drain, Standing
 from .status.json_form import as_json
 from .status.text_form import ago, as_text, duration
 
-__all__ = ["COMMANDS", "files_of"]
+__all__ = ["COMMANDS", "explain_request", "files_of"]
 
 #: Seconds between two looks at members that drain, and between two lines where no terminal is.
 LOOK_S: Final = 0.5
@@ -128,6 +134,29 @@ def _status(args: argparse.Namespace) -> int:
     else:
         print("\n".join(as_text(report)))
     return 0
+
+
+def explain_request(args: argparse.Namespace, config: Config) -> int:
+    """Say what becomes of a request; 1 when no container gets it."""
+    try:
+        question = question_of(args.url, args.headers, args.method)
+        client = str(ip_address(args.client))
+    except ValueError as exc:
+        print(f"ajpd explain: {exc}", file=sys.stderr)
+        return 2
+    return _answered(partial(_explain, config=config, question=question, client=client))(args)
+
+
+def _explain(args: argparse.Namespace, config: Config, question: Question, client: str) -> int:
+    # What the daemon would write into its log is part of what is printed here.
+    logging.getLogger("ajpd").addHandler(logging.NullHandler())
+    table = _open(args, writable=False) if args.live else None
+    found = explain(config, question, table=table, client=client)
+    if args.json:
+        print(json.dumps(as_values(found), indent=2))
+    else:
+        print("\n".join(as_lines(found)))
+    return 0 if found.answer is None else 1
 
 
 def _set_activation(args: argparse.Namespace, activation: Activation) -> int:

@@ -19,7 +19,9 @@ _WORKER_HEAD = (
     *("WORKER", "ADDRESS", "PROBE", "IN-FLIGHT", "WAITING", "CONN", "IDLE", "DONE"),
     *("ERRORS", "P50", "P95", "P99"),
 )
-_LEFT = frozenset(("MEMBER", "WORKER", "ADDRESS", "ACT", "STATE", "ROUTE", "PROBE"))
+_LEFT = frozenset(
+    ("", "MEMBER", "WORKER", "ADDRESS", "ACT", "STATE", "ROUTE", "DOMAIN", "PROBE", "WHY")
+)
 _NOTHING = "-"
 
 
