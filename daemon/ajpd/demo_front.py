@@ -36,7 +36,7 @@ async def run(listen: str) -> None:
 
 def _configure(address: ListenAddress, servers: Mapping[str, Server], secret: str) -> Config:
     """The configuration a user would write for these containers, read the way a user's is."""
-    first = next(iter(servers))
+    names = ", ".join(f'"{route}"' for route in servers)
     lines = ["[server]", f'listen = ["{address}"]', 'shutdown_timeout = "5s"']
     for route, server in servers.items():
         lines += [
@@ -45,8 +45,10 @@ def _configure(address: ListenAddress, servers: Mapping[str, Server], secret: st
             f"port = {server.port}",
             'secret = "env:SECRET"',
         ]
-    lines += ["[mount]", f'"/*" = "{first}"']
-    lines += [f'"/{route}/*" = "{route}"' for route in servers if route != first]
+    lines += ["[worker.lb]", 'type = "lb"', f"balance_workers = [{names}]"]
+    lines += ["[worker.jkstatus]", 'type = "status"']
+    lines += ["[mount]", '"/*" = "lb"', '"/jkstatus" = "jkstatus"']
+    lines += [f'"/{route}/*" = "{route}"' for route in servers]
     with TemporaryDirectory() as folder:
         path = f"{folder}/ajpd.toml"
         with open(path, "w", encoding="utf-8") as file:
@@ -61,7 +63,8 @@ def _announce(address: ListenAddress, servers: Mapping[str, Server]) -> None:
         print(f"  {route}   {base}/{route}/   container on 127.0.0.1:{server.port}")
     print(
         f"""
-  try  curl -i {base}/session            a session counter
+  try  {base}/jkstatus     the status page: drain a container, and watch
+       curl -i {base}/session            a session counter
        curl --data-binary @README.md {base}/echo   an upload, sent back
        curl {base}/dump                  what a container sees
        curl '{base}/slow?ms=2000'        a slow page

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what tests/interop needs from Debian's packages: Tomcat 10, a Java compiler, Apache httpd
-# and mod_jk. These packages start no service. Installs as root only; otherwise says in words what
+# Install what tests/interop needs from Debian's packages: Tomcat 10, a Java compiler, Apache httpd,
+# mod_jk and Chromium. These packages start no service. Installs as root only; otherwise says in words what
 # is missing. Exit code: 0 everything is there, 1 something is missing.
 set -eu
 
@@ -11,6 +11,8 @@ missing_packages() {
     command -v javac >/dev/null 2>&1 || echo default-jdk-headless
     [ -x /usr/sbin/apache2 ] || command -v apache2 >/dev/null 2>&1 || echo apache2-bin
     [ -f "$modules/mod_jk.so" ] || echo libapache2-mod-jk
+    command -v chromium >/dev/null 2>&1 || echo chromium
+    command -v chromedriver >/dev/null 2>&1 || echo chromium-driver
 }
 
 words() {
@@ -19,6 +21,8 @@ words() {
     default-jdk-headless) echo "javac, which compiles the probe application" ;;
     apache2-bin) echo "Apache httpd, which the daemon is compared with" ;;
     libapache2-mod-jk) echo "mod_jk, which the daemon is compared with" ;;
+    chromium) echo "Chromium, which looks at the status page" ;;
+    chromium-driver) echo "chromedriver, through which tests click in it" ;;
     esac
 }
 

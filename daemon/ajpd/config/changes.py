@@ -58,7 +58,9 @@ def decode(name: str, kept: int | str) -> Setting:
 
 
 def encode(name: str, value: Setting) -> int | str | None:
-    """What the model has, as the table keeps it."""
+    """What the model has, as the table keeps it; None, for as in the files, stays None."""
+    if value is None:
+        return None
     if name == "method":
         return _METHODS.index(Method(str(value)))
     if name == "lock":
@@ -108,6 +110,8 @@ def directive_of(kind: Kind, name: str) -> Directive:
 def read(kind: Kind, name: str, text: str) -> Setting:
     """Read a value as one writes it in workers.properties, and check it.
 
+    What the files may say and is put right with a warning is refused here.
+
     Raises:
         BadValue: it is not what the directive needs.
         KeyError: it cannot be changed while we run, or is no field of this kind.
@@ -115,6 +119,8 @@ def read(kind: Kind, name: str, text: str) -> Setting:
     if name not in FIELDS[kind]:
         raise KeyError(name)
     reading = read_text(directive_of(kind, name), text)
+    if reading.remark:
+        raise BadValue(f"{name}: {reading.remark}")
     return check(kind, name, _of_model(name, reading.value))
 
 

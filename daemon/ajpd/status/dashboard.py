@@ -14,14 +14,14 @@ from typing import Final
 from urllib.parse import urlencode
 
 from ajp.lb import Activation, State
-from ajp.snapshot import Histogram, ProbeState, ProcessState
+from ajp.snapshot import ProbeState, ProcessState
 from ajpd.config.changes import shown
 from ajpd.config.model import Config, StatusConfig
 
 from .charts import in_words, latency_chart, rate_chart
 from .fields import rate, rules_of_worker
 from .question import Command, Form, Hide, Question
-from .rates import Rates
+from .rates import Pace, Rates
 from .report import BalancerReport, MemberReport, ProcessReport, Report, SlotReport, WorkerReport
 from .text_form import ago, duration
 
@@ -251,7 +251,7 @@ class Dashboard:
             _state(member),
             f"{member.in_flight}<small>{member.max_in_flight} at most</small>",
             _rate(pace.per_s) + rate_chart(self.rates.line(member)),
-            _latency(pace.duration),
+            _latency(pace, member),
             errors + _reasons_of(member),
             _sessions(member),
             "" if worker is None else _connections(worker),
@@ -320,7 +320,7 @@ class Dashboard:
             _probe(worker) or '<span class="badge">no probes</span>',
             f"{worker.in_flight}<small>{worker.max_in_flight} at most</small>",
             _rate(pace.per_s) + rate_chart(self.rates.line(worker)),
-            _latency(pace.duration),
+            _latency(pace, worker),
             errors + _reasons_of(worker),
             _connections(worker),
             actions,
@@ -438,7 +438,11 @@ def _connections(worker: WorkerReport) -> str:
     return f"{worker.connected}<small>{worker.idle} idle{waiting}</small>"
 
 
-def _latency(times: Histogram) -> str:
+def _latency(pace: Pace, slot: SlotReport) -> str:
+    """Lately, or since the last reset when there was nothing lately."""
+    times = pace.duration if pace.duration.total else slot.since_reset.duration
+    if not times.total:
+        return '<span class="none">no requests yet</span>'
     return f"{latency_chart(times)}<small>{escape(in_words(times))}</small>"
 
 

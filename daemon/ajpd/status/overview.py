@@ -52,10 +52,14 @@ class Overview:
         self.config = config
         self.address_of = address_of
 
-    def report(self) -> Report:
-        """Everything, as it was a moment ago at most."""
+    def report(self, *, anew: bool = False) -> Report:
+        """Everything, as it was a moment ago at most.
+
+        Args:
+            anew: as it is now.
+        """
         now = time.monotonic()
-        if self._report is None or now - self._made_at > _FRESH:
+        if self._report is None or anew or now - self._made_at > _FRESH:
             self._report = collect(self._memory, self.config)
             self._made_at = now
         return self._report

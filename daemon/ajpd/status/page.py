@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import Any, Final
 
 from ajp import __version__
@@ -237,6 +238,8 @@ class StatusPage:
         Raises:
             _Answered: it was not done.
         """
+        # Others change things too.
+        self._overview.report(anew=True)
         found = self._find(question)
         who = self._who(asked)
         lines: list[str] = []
@@ -271,7 +274,9 @@ class StatusPage:
     def _write_result(self, form: Form, text: str) -> str:
         """A result alone, for who gets nothing else."""
         if form is Form.HTML:
-            return as_txt(Shown(is_done=False, message=text)).replace("Result: type=ERROR ", "")
+            return (
+                f'<!doctype html><html lang="en"><title>ajpd</title><p>{escape(text)}</p></html>\n'
+            )
         return self._write(form, Shown(is_done=False, message=text))
 
     def _write(self, form: Form, shown: Shown) -> str:
@@ -432,14 +437,15 @@ def _do(operator: Operator, question: Question, found: _Found) -> list[Deed]:
     if balancer is None:
         if found.worker is None:
             raise ActionError(f"{name} has nothing that could be changed")
-        workers = operator.workers(name)
         if question.command is Command.RECOVER:
             return []
         if question.command is Command.RESET:
-            return operator.reset(workers)
-        return update_members(operator, (), workers, question)
+            return operator.reset(operator.workers(name))
+        worker = _slot(operator.workers(name))
+        return update_members(operator, (), [(worker, found.worker)], question)
     if question.command is Command.UPDATE and question.member is None and not question.attribute:
-        return update_balancer(operator, operator.balancers(name)[0], question.values)
+        slot = _slot(operator.balancers(name))
+        return update_balancer(operator, slot, balancer, question.values)
     if question.command is Command.RESET and question.member is None:
         return operator.reset(operator.balancers(name))
     if question.command is Command.RECOVER and question.member is None:
@@ -449,8 +455,12 @@ def _do(operator: Operator, question: Question, found: _Found) -> list[Deed]:
         return operator.recover(members)
     if question.command is Command.RESET:
         return operator.reset(members)
-    workers = [_slot(operator.workers(each.name)) for each in found.members]
-    return update_members(operator, members, workers, question)
+    workers = [
+        (_slot(operator.workers(each.name)), each.worker)
+        for each in found.members
+        if each.worker is not None
+    ]
+    return update_members(operator, [*zip(members, found.members, strict=True)], workers, question)
 
 
 def _slot(found: Sequence[Slot]) -> Slot:

@@ -16,6 +16,7 @@ from ajpd.config.values import BadValue
 
 from .actions import ActionError, Deed, Operator
 from .question import Question
+from .report import BalancerReport, SlotReport
 
 __all__ = ["BALANCER_CODES", "MEMBER_CODES", "WORKER_CODES", "update_balancer", "update_members"]
 
@@ -56,28 +57,39 @@ WORKER_CODES: Final[Mapping[str, str]] = {
 }
 #: These may be made empty.
 _TEXTS: Final = frozenset(("vwn", "vwr", "vwc"))
+#: A slot, and what is known of it.
+_Slot = tuple[Slot, SlotReport]
 #: `val0`, `val1`, … of one attribute for all members.
 _POSITION: Final = re.compile(r"val(\d{1,3})")
 
 
-def update_balancer(operator: Operator, slot: Slot, values: Mapping[str, str]) -> list[Deed]:
+def update_balancer(
+    operator: Operator, slot: Slot, now: BalancerReport, values: Mapping[str, str]
+) -> list[Deed]:
     """Change settings of a balancer.
+
+    Args:
+        operator: does it.
+        slot: of the balancer.
+        now: how it is; what is so already is left as it is.
+        values: of parameters.
 
     Raises:
         ActionError: a value cannot be; nothing was changed.
     """
-    return operator.configure(slot, _read(Kind.BALANCER, BALANCER_CODES, values))
+    changes = _read(Kind.BALANCER, BALANCER_CODES, values, now)
+    return operator.configure(slot, changes) if changes else []
 
 
 def update_members(
-    operator: Operator, members: Sequence[Slot], workers: Sequence[Slot], question: Question
+    operator: Operator, members: Sequence[_Slot], workers: Sequence[_Slot], question: Question
 ) -> list[Deed]:
     """Change settings of members of a balancer, or of containers without one.
 
     Args:
         operator: does it.
-        members: in the order of the configuration; none for a container alone.
-        workers: their containers, in the same order.
+        members: with how they are, in the order of the configuration; none for a container alone.
+        workers: their containers, in the same order. What is so already is left as it is.
         question: with `att`, one attribute of all members, each to its own value.
 
     Raises:
@@ -88,16 +100,15 @@ def update_members(
     else:
         changes = _one_attribute(question, len(workers))
     # First all of it is read: hardly anything goes wrong behind that.
-    of_members = [_read(Kind.MEMBER, MEMBER_CODES, each) for each in changes]
-    of_workers = [_read(Kind.WORKER, WORKER_CODES, each) for each in changes]
-    deeds: list[Deed] = []
-    for slot, values in zip(members, of_members, strict=False):
-        if values:
-            deeds += operator.configure(slot, values)
-    for slot, values in zip(workers, of_workers, strict=True):
-        if values:
-            deeds += operator.configure(slot, values)
-    return deeds
+    todo = [
+        (slot, _read(Kind.MEMBER, MEMBER_CODES, values, now))
+        for (slot, now), values in zip(members, changes, strict=False)
+    ]
+    todo += [
+        (slot, _read(Kind.WORKER, WORKER_CODES, values, now))
+        for (slot, now), values in zip(workers, changes, strict=True)
+    ]
+    return [deed for slot, values in todo if values for deed in operator.configure(slot, values)]
 
 
 def _one_attribute(question: Question, count: int) -> list[dict[str, str]]:
@@ -112,15 +123,19 @@ def _one_attribute(question: Question, count: int) -> list[dict[str, str]]:
     return changes
 
 
-def _read(kind: Kind, codes: Mapping[str, str], values: Mapping[str, str]) -> dict[str, Setting]:
-    """Values of the model; a number that is left out changes nothing."""
+def _read(
+    kind: Kind, codes: Mapping[str, str], values: Mapping[str, str], now: SlotReport
+) -> dict[str, Setting]:
+    """Values of the model that are others than now; a number that is left out changes nothing."""
     found: dict[str, Setting] = {}
     for code, name in codes.items():
         text = values.get(code)
         if text is None or (not text.strip() and code not in _TEXTS):
             continue
         try:
-            found[name] = read(kind, name, text.strip())
+            value = read(kind, name, text.strip())
         except (BadValue, ValueError) as exc:
             raise ActionError(f"{code}={text}: {exc}") from exc
+        if value != now.settings.get(name):
+            found[name] = value
     return found

@@ -12,6 +12,7 @@ from ajp.lb import Activation, Method, State
 from ajp.lb._store import Record
 from ajp.lb._tablestore import TableStore
 from ajp.table import Table
+from ajpd.config.changes import Setting
 from ajpd.status.actions import ActionError, Operator
 from tests.unit.status.stage import WORKERS, Daemon, configuration
 
@@ -199,6 +200,23 @@ class TestConfigure:
         operator.configure(other, {"route": "a.one"})
         with pytest.raises(ActionError, match=r"two members have the route 'a\.one'"):
             operator.configure(one, {"route": None})
+
+    @pytest.mark.parametrize(
+        ("slot", "change"),
+        [
+            ("lb", {"method": Method.TRAFFIC}),
+            ("lb", {"lock": "Pessimistic", "sticky_session": False}),
+            ("lb/nodeA", {"route": "x", "distance": 2}),
+            ("alone", {"host": "10.0.0.1", "port": 1, "reply_timeout_ms": 1}),
+        ],
+    )
+    def test_back_from_everything(
+        self, operator: Operator, slot: str, change: dict[str, Setting]
+    ) -> None:
+        (found,) = operator.slots(slot)
+        operator.configure(found, change)
+        assert all(deed.done for deed in operator.forget([found]))
+        assert found.config() == {}
 
     def test_back_to_the_files(self, daemon: Daemon, operator: Operator, told: list[str]) -> None:
         slot = operator.members("nodeA")[0]

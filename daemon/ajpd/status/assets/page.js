@@ -83,7 +83,7 @@
     const form = event.target;
     if (form.method !== "post" || !button) return;
     event.preventDefault();
-    const to = new URL(button.formAction || form.action, location.href);
+    const to = new URL(button.getAttribute("formaction") || form.action, location.href);
     to.searchParams.set("mime", "json");
     button.disabled = true;
     try {
