@@ -60,7 +60,16 @@ def extensions() -> list[Extension]:
 
 
 setup(
-    packages=["ajp", "ajp.lb", "ajpd", "ajpd.config", "ajpd.explain", "ajpd.http", "ajpd.status"],
+    packages=[
+        "ajp",
+        "ajp.lb",
+        "ajpd",
+        "ajpd.config",
+        "ajpd.explain",
+        "ajpd.http",
+        "ajpd.metrics",
+        "ajpd.status",
+    ],
     package_dir=PACKAGE_DIR,
     ext_modules=cythonize(
         extensions(),

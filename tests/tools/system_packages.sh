@@ -2,9 +2,13 @@
 # Install what tests/interop needs from Debian's packages: Tomcat 10, a Java compiler, Apache httpd,
 # mod_jk and Chromium. These packages start no service. Installs as root only; otherwise says in words what
 # is missing. Exit code: 0 everything is there, 1 something is missing.
+#
+# The package prometheus would start a server, so promtool alone is taken out of it, into build/tools;
+# for that nobody has to be root.
 set -eu
 
 modules=/usr/lib/apache2/modules
+tools=$(dirname "$0")/../../build/tools
 
 missing_packages() {
     [ -f /usr/share/tomcat10/bin/bootstrap.jar ] || echo tomcat10-common
@@ -32,8 +36,37 @@ say_missing() {
     done
 }
 
+has_promtool() {
+    command -v promtool >/dev/null 2>&1 || [ -x "$tools/promtool" ]
+}
+
+download() {
+    (cd "$1" && apt-get download -q prometheus) >/dev/null 2>&1
+}
+
+# Into a directory of its own first, so that half a file is never taken for a tool.
+take_promtool() {
+    command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 1
+    folder=$(mktemp -d)
+    if download "$folder" || { [ "$(id -u)" = 0 ] && apt-get update -q && download "$folder"; }; then
+        dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb |
+            tar -xf - -C "$folder" ./usr/bin/promtool &&
+            mkdir -p "$tools" && mv "$folder/usr/bin/promtool" "$tools/promtool"
+    fi
+    rm -rf "$folder"
+    has_promtool
+}
+
+say_promtool() {
+    if ! has_promtool && ! take_promtool; then
+        echo "missing: promtool, which checks metrics and alert rules (Debian package prometheus)" >&2
+        return 1
+    fi
+}
+
 packages=$(missing_packages)
 if [ -z "$packages" ]; then
+    say_promtool || exit 1
     echo "everything that tests/interop needs is installed"
     exit 0
 fi
@@ -58,4 +91,5 @@ if [ -n "$packages" ]; then
     say_missing "$packages"
     exit 1
 fi
+say_promtool || exit 1
 echo "everything that tests/interop needs is installed"

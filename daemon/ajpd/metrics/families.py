@@ -276,7 +276,7 @@ def _balancer() -> tuple[Family, ...]:
         ),
         rows.counter("retries", "Attempts after the first one of a request."),
         rows.gauge("members", "Members that it has."),
-        rows.gauge("usable_members", "Members of these that get new sessions."),
+        rows.gauge("usable_members", "Members of these that are active and have not failed."),
     )
 
 
@@ -286,7 +286,7 @@ def _member() -> tuple[Family, ...]:
         rows.info("route", "Where its sessions lead, and its group.", "route", "domain"),
         rows.states("state", "What was seen of it.", State),
         rows.states("activation", "What the operator wants of it.", Activation),
-        rows.gauge("usable", "1: it is active and not in error, so it gets new sessions."),
+        rows.gauge("usable", "1: it is active and has not failed, so it gets new sessions."),
         rows.gauge("lbfactor", "Its share of the work. Missing without a configuration."),
         *rows.common(
             what="Attempts",

@@ -220,7 +220,7 @@ def _balancers(
 
 
 def _is_usable(member: MemberReport) -> bool:
-    is_well = member.state not in (State.ERROR, State.PROBE)
+    is_well = member.state in (State.IDLE, State.OK, State.BUSY)
     return is_well and member.activation is Activation.ACTIVE
 
 

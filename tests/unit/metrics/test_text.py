@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ajpd.metrics.families import FAMILIES, Kind
 from ajpd.metrics.samples import Scrape
 from ajpd.metrics.text import parts, render, wants_openmetrics
+from tests.unit.metrics.promtool import promtool
 from tests.unit.metrics.stage import busy, numbers_of, scraped
 
 
@@ -47,6 +48,15 @@ def test_the_older_format_has_the_same_samples(scrape: Scrape) -> None:
         (*_, name) = family.sample_names if family.kind is not Kind.HISTOGRAM else (family.name,)
         old = {Kind.INFO: "gauge", Kind.STATESET: "gauge"}.get(family.kind, family.kind)
         assert types.get(name, old) == old
+
+
+def test_promtool_finds_nothing_wrong(scrape: Scrape) -> None:
+    assert promtool("check", "metrics", feed=render(scrape, openmetrics=False)) == ""
+
+
+def test_promtool_would_find_something() -> None:
+    wrong = b"# HELP ajpd_a A.\n# TYPE ajpd_a counter\najpd_a 1\n"
+    assert "_total" in promtool("check", "metrics", feed=wrong, good=False)
 
 
 def test_parts_are_families(scrape: Scrape) -> None:
