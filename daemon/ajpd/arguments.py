@@ -17,6 +17,8 @@ _MEMBERS: Final = (
     "balancer/member, or a member's name for all balancers that have it; * and ? stand for any "
     "letters and any one"
 )
+_LEAST_INTERVAL_S: Final = 0.5
+_MOST_INTERVAL_S: Final = 3600.0
 _WHO: Final = "The daemon is found by its files, or by its table alone."
 
 #: Name, one line for the overview, what it does, and whether it is about members alone.
@@ -25,6 +27,12 @@ _ABOUT: Final = {
         "show balancers, members and containers",
         f"Show what is known of the running daemon: what is on its way, how members are, how long "
         f"requests took since the last reset. {_WHO}",
+    ),
+    "top": (
+        "watch balancers, members and containers, with keys to drain and the like",
+        "Watch what the running daemon does, in the whole terminal. Keys: arrows, "
+        "d drain, s stop, a activate, r recover, x reset, q quit; changes are asked about. With "
+        f"--once, print it after one --interval and end. {_WHO}",
     ),
     "drain": (
         "take members out of service without losing a session",
@@ -70,12 +78,15 @@ def add_operations(
     """
     for name, (short, long) in _ABOUT.items():
         command = commands.add_parser(name, help=short, description=long)
-        if name != "status":
+        if name not in ("status", "top"):
             what = _MEMBERS.replace("a member's name", "a name") if name == "reset" else _MEMBERS
             command.add_argument("members", metavar="M", nargs="+", help=what)
         add_files(command)
         command.add_argument("--table", metavar="FILE", help="the status table itself")
-        command.add_argument("--json", action="store_true", help="for machines")
+        if name == "top":
+            _add_watching(command)
+        else:
+            command.add_argument("--json", action="store_true", help="for machines")
         if name == "drain":
             _add_waiting(command)
         if name == "reset":
@@ -134,6 +145,25 @@ def add_explain(
     command.add_argument("--table", metavar="FILE", help="the status table itself, with --live")
     command.add_argument("--json", action="store_true", help="for machines")
     command.set_defaults(run=run, listen=[])
+
+
+def _add_watching(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--once", action="store_true", help="print it, for a pipe or a log")
+    command.add_argument(
+        "--interval",
+        metavar="TIME",
+        type=_interval,
+        default=2.0,
+        help="between two looks, from 500ms on (default: 2s)",
+    )
+    command.set_defaults(json=False)
+
+
+def _interval(text: str) -> float:
+    found = seconds(text)
+    if not _LEAST_INTERVAL_S <= found <= _MOST_INTERVAL_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 500ms and 1h")
+    return found
 
 
 def _add_waiting(command: argparse.ArgumentParser) -> None:

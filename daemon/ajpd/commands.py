@@ -6,6 +6,7 @@ told what to write into its log. Text for people, `--json` for machines; what is
 """
 
 import argparse
+import importlib
 import json
 import logging
 import os
@@ -36,13 +37,23 @@ from .status.actions import ActionError, Deed, Operator
 from .status.collect import collect, current_slots
 from .status.drain import Drain, Standing
 from .status.json_form import as_json
+from .status.rates import Rates
+from .status.report import Report
 from .status.text_form import ago, as_text, duration
+from .status.top_form import as_lines as as_lines_of_top
 
 __all__ = ["COMMANDS", "explain_request", "files_of"]
 
 #: Seconds between two looks at members that drain, and between two lines where no terminal is.
 LOOK_S: Final = 0.5
 LINE_S: Final = 10.0
+
+
+_ACTIVATIONS: Final = {
+    "activate": Activation.ACTIVE,
+    "drain": Activation.DISABLED,
+    "stop": Activation.STOPPED,
+}
 
 
 class Refused(Exception):  # noqa: N818 - the answer is no
@@ -133,6 +144,70 @@ def _status(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(report), indent=2))
     else:
         print("\n".join(as_text(report)))
+    return 0
+
+
+# --- top ------------------------------------------------------------------------------------------
+
+
+class _Watch:
+    """What `top` looks at, and what its keys do."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._config = _config(args)
+        self._table = _open(args, writable=False)
+
+    def look(self) -> Report:
+        """A report of now; of the next ajpd, when this one has been started anew.
+
+        Raises:
+            ValueError: there is none any more.
+        """
+        try:
+            if self._table.is_replaced or not self._table.living():
+                self._table = _open(self._args, writable=False)
+                self._config = _config(self._args)
+            return collect(self._table, self._config)
+        except (Refused, StatusTableError) as exc:
+            raise ValueError(str(exc)) from exc
+
+    def act(self, word: str, name: str) -> list[str]:
+        """Do what a key says.
+
+        Raises:
+            ValueError: it cannot be done.
+        """
+        try:
+            session = _Session(self._args)
+            operator = session.operator
+            if word == "reset":
+                deeds = operator.reset(operator.slots(name))
+            elif word == "recover":
+                deeds = operator.recover(operator.members(name))
+            else:
+                deeds = operator.set_activation(operator.members(name), _ACTIVATIONS[word])
+            session.log()
+        except (Refused, ActionError, StatusTableError) as exc:
+            raise ValueError(str(exc)) from exc
+        return [*map(str, deeds)]
+
+
+def _top(args: argparse.Namespace) -> int:
+    watch = _Watch(args)
+    if not args.once:
+        try:
+            # Only who wants it has to have what it needs.
+            screen = importlib.import_module("ajpd.top")
+        except ImportError as exc:
+            raise Refused(
+                f"{exc.name} is not installed: pip install 'ajp[top]', or use --once"
+            ) from exc
+        return int(screen.run(watch.look, watch.act, interval=args.interval))
+    rates = Rates()
+    rates.note(watch.look())
+    time.sleep(args.interval)
+    print("\n".join(as_lines_of_top(watch.look(), rates)))
     return 0
 
 
@@ -360,6 +435,7 @@ def _stop(args: argparse.Namespace) -> int:
 #: Every command by its name.
 COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "status": _answered(_status),
+    "top": _answered(_top),
     "drain": _answered(_drain),
     "activate": _answered(_activate),
     "stop": _answered(_stop),

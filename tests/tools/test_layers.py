@@ -133,6 +133,8 @@ AJPD: dict[str, float] = {
     "metrics.text": 63.4,
     "metrics.page": 63.5,
     "metrics.serving": 64.1,
+    "status.top_form": 63.4,
+    "top": 66,
     "arguments": 60,
     "commands": 67,
     "opened": 64.2,
