@@ -69,6 +69,7 @@ setup(
         "ajpd.http",
         "ajpd.metrics",
         "ajpd.status",
+        "ajpd.tomcat",
     ],
     package_dir=PACKAGE_DIR,
     ext_modules=cythonize(

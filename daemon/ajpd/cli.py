@@ -15,7 +15,7 @@ from .arguments import add_explain, add_operations
 from .commands import COMMANDS, explain_request, files_of
 from .config.attributes import tomcat_pattern
 from .config.directives import in_scope, lookup
-from .config.errors import ConfigErrors
+from .config.errors import ConfigError, ConfigErrors, ConfigWarning, Findings
 from .config.load import load_files, load_toml
 from .config.model import Config
 from .config.values import Scope
@@ -24,6 +24,7 @@ from .listeners import ListenError
 from .log import setup_logging
 from .master import Master
 from .process import run_loop
+from .tomcat.check import check_servers
 
 __all__ = ["main"]
 
@@ -118,6 +119,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _property(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
 def _add_reload(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "reload",
@@ -135,10 +143,30 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "check",
         help="read the configuration and say what is wrong with it",
         description="Read the configuration and print every error and warning, one a line, with "
-        "file, line and column. Exit code 0: it can be run, 1: it cannot.",
+        "file, line and column. With --server-xml, compare it with Tomcat's side too. Exit code 0: "
+        "it can be run, and Tomcat agrees; 1: it cannot, or Tomcat does not.",
         epilog=f"Sections of ajpd.toml: {_sections()}",
     )
     _add_sources(check)
+    check.add_argument(
+        "--server-xml",
+        metavar="[MEMBER=]FILE",
+        dest="servers",
+        action="append",
+        default=[],
+        help="compare with the server.xml of a Tomcat, may be repeated; MEMBER says whose it is "
+        "where several look for the same port",
+    )
+    check.add_argument(
+        "--property",
+        metavar="NAME=VALUE",
+        dest="properties",
+        action="append",
+        default=[],
+        type=_property,
+        help="a system property that ${NAME} in these files stands for, may be repeated; those of "
+        "catalina.properties beside a file are known",
+    )
     check.set_defaults(run=_check)
 
 
@@ -181,16 +209,20 @@ def _load(args: argparse.Namespace, *, warns: bool = True) -> Config | None:
     try:
         config = _read(args)
     except ConfigErrors as broken:
-        for warning in broken.warnings:
-            print(f"warning: {warning.located}", file=sys.stderr)
-        for error in broken.errors:
-            print(f"error: {error.located}", file=sys.stderr)
-        count = len(broken.errors)
-        print(f"ajpd: {count} error{'s' if count != 1 else ''}", file=sys.stderr)
+        _show(broken.errors, broken.warnings)
         return None
-    for warning in config.warnings if warns else ():
-        print(f"warning: {warning.located}", file=sys.stderr)
+    _show((), config.warnings if warns else ())
     return config
+
+
+def _show(errors: Sequence[ConfigError], warnings: Sequence[ConfigWarning]) -> None:
+    """Print what was found, one thing a line."""
+    for warning in warnings:
+        print(f"warning: {warning.located}", file=sys.stderr)
+    for error in errors:
+        print(f"error: {error.located}", file=sys.stderr)
+    if errors:
+        print(f"ajpd: {_counted(len(errors), 'error')}", file=sys.stderr)
 
 
 def _misused(args: argparse.Namespace) -> str | None:
@@ -247,6 +279,11 @@ def _check(args: argparse.Namespace) -> int:
     config = _load(args)
     if config is None:
         return 1
+    findings = Findings()
+    said = check_servers(config, args.servers, dict(args.properties), findings)
+    _show(findings.errors, findings.warnings)
+    if findings.errors:
+        return 1
     counts = [_counted(len(config.workers), "worker")]
     if config.balancers:
         members = sum(len(balancer.members) for balancer in config.balancers.values())
@@ -258,6 +295,8 @@ def _check(args: argparse.Namespace) -> int:
     if config.attributes:
         pattern = tomcat_pattern(config.attributes)
         print(f'for the Connector of Tomcat: allowedRequestAttributesPattern="{pattern}"')
+    for line in said:
+        print(f"ok: {line}")
     return 0
 
 
