@@ -54,6 +54,10 @@ async def test_requests_of_a_session_count_with_the_method_request() -> None:
         assert await names(s, 4) == "bbba"
 
 
+def counted_sessions(s: Cluster) -> list[int]:
+    return [slot.totals()["sessions"] for slot in s.process.ledger.members["lb"]]
+
+
 @pytest.mark.parametrize("method", [Method.SESSIONS, Method.NEXT])
 async def test_new_sessions_by_their_factors(method: Method) -> None:
     async with cluster(*members(3), members=factors(1, 2, 3), balancer={"method": method}) as s:
@@ -66,6 +70,11 @@ async def test_new_sessions_by_their_factors(method: Method) -> None:
         await names(s, 2, NO_ROUTE)
         assert [record.value for record in s.balancer.records] == values
         assert [record.sessions for record in s.balancer.records] == [1, 2, 3]
+        assert counted_sessions(s) == [1, 2, 3]
+        # A reset takes nothing of what is counted.
+        for slot in s.process.ledger.members["lb"]:
+            slot.reset()
+        assert counted_sessions(s) == [1, 2, 3]
 
 
 async def test_next_takes_away_what_the_least_usable_member_has() -> None:
@@ -249,6 +258,7 @@ async def test_stateless_requests_take_turns_and_make_no_session() -> None:
     async with cluster(*members(), members=factors(1, 9), rules=[rule(b"/x", stateless=True)]) as s:
         assert await names(s, 6) == "ababab"
         assert [record.sessions for record in s.balancer.records] == [0, 0]
+        assert counted_sessions(s) == [0, 0]
         assert await names(s, 2, session(b"b")) == "bb"
 
 

@@ -64,11 +64,12 @@ say_promtool() {
     fi
 }
 
+code=0
+say_promtool || code=1
 packages=$(missing_packages)
 if [ -z "$packages" ]; then
-    say_promtool || exit 1
-    echo "everything that tests/interop needs is installed"
-    exit 0
+    [ $code = 1 ] || echo "everything that the tests need is installed"
+    exit $code
 fi
 say_missing "$packages"
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -91,5 +92,5 @@ if [ -n "$packages" ]; then
     say_missing "$packages"
     exit 1
 fi
-say_promtool || exit 1
-echo "everything that tests/interop needs is installed"
+[ $code = 1 ] || echo "everything that the tests need is installed"
+exit $code

@@ -8,7 +8,16 @@ from ajp._column import Column
 from ajp._slot import Slot
 from ajp.errors import Reason, StatusTableError, TableFull
 from ajp.lb import Record, State
-from ajp.snapshot import FIELDS, NUMBERS, TEXTS, Kind, ProbeState, ProcessState
+from ajp.snapshot import (
+    FIELDS,
+    NUMBERS,
+    TEXTS,
+    Kind,
+    ProbeState,
+    ProcessState,
+    Reload,
+    Reloads,
+)
 from tests.unit.table_stage import (
     PLACES,
     Bytes,
@@ -208,6 +217,17 @@ class TestConfig:
 
 
 class TestColumns:
+    @pytest.mark.parametrize("status", [0, 1, 99, 100, 199, 200, 304, 404, 500, 599, 600, 65535])
+    def test_each_request_has_one_class(self, status: int) -> None:
+        table = memory()
+        slot = worker(table)
+        claimed(table).finished(slot, duration_us=1, status=status)
+        counters = slot.totals().counters
+        name = f"status_{status // 100}xx" if 100 <= status < 600 else "status_none"
+        found = {key: count for key, count in counters.items() if key.startswith("status_")}
+        assert {key for key, count in found.items() if count} == {name}
+        assert sum(found.values()) == counters["used"] == 1
+
     def test_sums(self) -> None:
         table = memory()
         slot, other = worker(table), worker(table, "n2")
@@ -345,11 +365,32 @@ class TestColumns:
             table.reboot(b"1")
 
 
+class TestReloads:
+    def test_they_are_counted_and_the_last_one_is_known(self) -> None:
+        table = memory()
+        assert table.reloads == Reloads()
+        table.note_reload(done=True)
+        table.note_reload(done=True)
+        found = table.reloads
+        assert (found.done, found.refused, found.last) == (2, 0, Reload.DONE)
+        assert 0 < found.last_ns < table.clock()
+        table.note_reload(done=False)
+        found = table.reloads
+        assert (found.done, found.refused, found.last, found.deaths) == (2, 1, Reload.REFUSED, 0)
+        table.note_death()
+        assert table.reloads.deaths == 1
+        # A restart of the system takes nothing of it.
+        table.reboot(bytes(16))
+        assert table.reloads.done == 2
+
+
 class TestTakingOver:
     def test_all_that_is_known(self) -> None:
         old = memory(columns=2)
         old.begin_generation()
         old.journal = 5
+        old.note_reload(done=False)
+        old.note_death()
         slot = member(old, "a")
         for pid in (1, 2):
             column = claimed(old, pid)
@@ -365,6 +406,7 @@ class TestTakingOver:
         new.take_over(old)
         assert Slot(new, slot.index).snapshot() == slot.snapshot()
         assert (new.generation, new.changes, new.journal) == (1, 1, 5)
+        assert new.reloads == old.reloads != Reloads()
         with pytest.raises(ValueError, match="into an empty one"):
             new.take_over(old)
 

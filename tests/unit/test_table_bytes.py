@@ -220,6 +220,8 @@ class TestBadMemory:
             lambda: table.claim(pid=1, started=0),
             lambda: table.clear_column(0),
             lambda: table.take_over(memory()),
+            lambda: table.note_reload(done=True),
+            table.note_death,
             lambda: setattr(table, "journal", 1),
             lambda: worker(table),
             lambda: Column(table, 0),
