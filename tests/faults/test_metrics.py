@@ -90,7 +90,7 @@ async def scrape_one(daemon: Ajpd, port: int, pid: int) -> Numbers:
     async with only(daemon, pid), asyncio.timeout(20):
         while True:
             with contextlib.suppress(TimeoutError):
-                return await scrape(port, patience=0.3)
+                return await scrape(port, patience=0.5)
 
 
 async def test_every_process_says_the_same_and_a_killed_one_is_counted_on(tmp_path: Path) -> None:
