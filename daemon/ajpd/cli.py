@@ -5,6 +5,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -37,7 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     command: Callable[[argparse.Namespace], int] = args.run
-    return command(args)
+    if args.command == "run":
+        return command(args)
+    try:
+        code = command(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has enough, as head(1) has; nothing more may be written at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

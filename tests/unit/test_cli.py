@@ -266,3 +266,19 @@ def test_nobody_runs(command: str, tmp_path: Path, capsys: pytest.CaptureFixture
     members = [] if command == "status" else ["nodeA"]
     assert main([command, *members, "-c", str(config)]) == 1
     assert capsys.readouterr().err == f"ajpd {command}: no ajpd runs with {config}\n"
+
+
+def test_a_reader_that_has_enough_is_no_accident(files: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "ajpd", "explain", *files, "/app/x"],
+        env=environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -7,7 +7,7 @@ from typing import Final
 from ajp._codec import decode_from_web_server
 from ajp.constants import AttributeCode
 from ajp.errors import Progress, Reason
-from ajp.lb import Activation, Extension, How, Session, State, find_session
+from ajp.lb import Activation, Extension, How, Session, State, Verdict, find_session
 from ajp.lb.balancer import Balancer
 from ajp.messages import Attribute, ForwardRequest
 from ajp.retry import may_move_on, may_retry
@@ -259,41 +259,51 @@ def members_of(course: Course, now: float) -> tuple[MemberSeen, ...]:
         course: of the request.
         now: monotonic seconds.
     """
-    balancer, choice = course.balancer, course.rehearsal.choice
-    if balancer is None or course.rule is None:
+    balancer, rule = course.balancer, course.rule
+    if balancer is None or rule is None:
         return ()
-    said = balancer.explain(
-        course.rehearsal.session, now, extension=course.rule.extension, choice=choice
-    )
+    session, choice = course.rehearsal.session, course.rehearsal.choice
+    said = balancer.explain(session, now, extension=rule.extension, choice=choice)
     turns = _turns(balancer, course, now)
-    configs = {m.name: m for m in course.config.balancers[course.rule.worker].members}
-    found = []
-    for number, (member, verdict) in enumerate(zip(balancer.members, said, strict=True)):
-        record = balancer.records[number]
-        found.append(
-            MemberSeen(
-                name=member.name,
-                address=course.address(configs[member.name].worker.name),
-                route=member.route,
-                domain=member.domain or "",
-                redirect=member.redirect,
-                distance=member.distance,
-                lbfactor=member.lbfactor,
-                activation=shown(Activation(record.activation)),
-                state=State(record.state).label,
-                load=balancer.load(number, now),
-                in_flight=record.in_flight,
-                is_chosen=verdict.is_chosen,
-                has_turn=member.name in turns,
-                why=verdict.text,
-            )
-        )
     if len(turns) > 1:
         course.remarks.append(
             f"it could be any of {', '.join(sorted(turns))}: whose turn it is differs from process "
             "to process"
         )
-    return tuple(found)
+    workers = {m.name: m.worker.name for m in course.config.balancers[rule.worker].members}
+    return tuple(
+        _member(
+            balancer,
+            number,
+            verdict,
+            load=balancer.load(number, now),
+            address=course.address(workers[verdict.member]),
+            has_turn=verdict.member in turns,
+        )
+        for number, verdict in enumerate(said)
+    )
+
+
+def _member(
+    balancer: Balancer, number: int, verdict: Verdict, *, load: int, address: str, has_turn: bool
+) -> MemberSeen:
+    member, record = balancer.members[number], balancer.records[number]
+    return MemberSeen(
+        name=member.name,
+        address=address,
+        route=member.route,
+        domain=member.domain or "",
+        redirect=member.redirect,
+        distance=member.distance,
+        lbfactor=member.lbfactor,
+        activation=shown(Activation(record.activation)),
+        state=State(record.state).label,
+        load=load,
+        in_flight=record.in_flight,
+        is_chosen=verdict.is_chosen,
+        has_turn=has_turn,
+        why=verdict.text,
+    )
 
 
 def _turns(balancer: Balancer, course: Course, now: float) -> set[str]:

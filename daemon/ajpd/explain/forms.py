@@ -110,6 +110,8 @@ def _worker(worker: WorkerFound) -> Iterator[str]:
         yield f"by the rule: {', '.join(f'{k}={v}' for k, v in worker.by_rule.items())}"
     if worker.on_failure:
         yield worker.on_failure
+    if worker.type == "status":
+        yield "ajpd answers by itself, and asks no container"
 
 
 def _session(session: SessionFound) -> Iterator[str]:

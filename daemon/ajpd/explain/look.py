@@ -49,6 +49,9 @@ async def _explain(
     config: Config, question: Question, table: Memory | None, client: str
 ) -> Explanation:
     remarks = [*question.remarks]
+    if config.hosts and not question.is_named:
+        name = question.host.decode()
+        remarks.append(f"no name was said: {name} is asked for; write the whole URL for another")
     if config.tls is not None:
         # Its keys may not be ours to read, and nobody is there to show a certificate.
         remarks.append("a client's certificate, and what follows from one, is not looked at")

@@ -35,6 +35,7 @@ class Question:
         is_ssl: it comes over TLS.
         headers: all others, in order.
         remarks: what is not as it was typed.
+        is_named: somebody said which host is asked for.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Question:
     is_ssl: bool = False
     headers: tuple[tuple[bytes, bytes], ...] = ()
     remarks: tuple[str, ...] = ()
+    is_named: bool = True
 
     @property
     def path(self) -> bytes:
@@ -82,8 +84,6 @@ def question_of(url: str, headers: Iterable[str] = (), method: str = "GET") -> Q
     hosts = [value for name, value in pairs if name.lower() == b"host"]
     if len(hosts) > 1:
         raise BadQuestion("there is one Host only")
-    if not hosts and not host:
-        remarks.append(f"no name is asked for: {NO_HOST} is taken; write the whole URL for another")
     return Question(
         method=method,
         target=_target(rest, remarks),
@@ -91,6 +91,7 @@ def question_of(url: str, headers: Iterable[str] = (), method: str = "GET") -> Q
         is_ssl=is_ssl,
         headers=tuple(pair for pair in pairs if pair[0].lower() != b"host"),
         remarks=tuple(remarks),
+        is_named=bool(hosts or host),
     )
 
 

@@ -17,7 +17,7 @@ from ajpd.config.errors import Findings, suggest
 from ajpd.config.model import Config, WorkerConfig
 
 from .pairs import Pair, port_of, socket_of
-from .server_xml import Attribute, Element
+from .server_xml import Attribute, Element, number_of
 
 __all__ = ["compare"]
 
@@ -116,13 +116,11 @@ class _Comparison:
         if not self._is_known(element, name):
             return None
         text = element.text(name, str(default)) or ""
-        try:
-            return int(text)
-        except ValueError:
-            self._findings.error(
-                element.where(name), f"{name}: {text!r} is no number", directive=name
-            )
-            return None
+        found = number_of(text)
+        if found is None:
+            what = f"{name}: {text!r} is no number"
+            self._findings.error(element.where(name), what, directive=name)
+        return found
 
     def _switch(self, name: str, *, default: bool) -> bool | None:
         """Value of a boolean, for which Tomcat knows one word only; None when it is not known."""

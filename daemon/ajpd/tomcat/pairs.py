@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ajpd.config.errors import Findings, Place, suggest
 from ajpd.config.model import Config, WorkerConfig
 
-from .server_xml import Connector, ServerXml
+from .server_xml import Connector, ServerXml, number_of
 
 __all__ = ["Pair", "find_pairs", "port_of", "socket_of"]
 
@@ -39,10 +39,10 @@ def port_of(connector: Connector) -> int | None:
     text = connector.element.text("port", str(_NO_PORT))
     # A portOffset of the connector's own counts for nothing: the server's is set after it.
     offset = connector.server.text("portOffset", "0")
-    try:
-        return None if text is None or offset is None else int(text) + int(offset)
-    except ValueError:
+    if text is None or offset is None:
         return None
+    port, shift = number_of(text), number_of(offset)
+    return None if port is None or shift is None else port + shift
 
 
 def socket_of(connector: Connector) -> str | None:

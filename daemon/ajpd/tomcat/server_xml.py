@@ -17,15 +17,24 @@ from xml.parsers import expat
 
 from ajpd.config.errors import Findings, Place
 
-__all__ = ["Attribute", "Connector", "Element", "ServerXml", "read_properties", "read_server_xml"]
+__all__ = [
+    "Attribute",
+    "Connector",
+    "Element",
+    "ServerXml",
+    "number_of",
+    "read_properties",
+    "read_server_xml",
+]
 
 #: Far more than anybody wrote so far.
 MOST_BYTES: Final = 8 << 20
 
 _REFERENCE: Final = re.compile(r"\$\{([^{}:]+)(?::-([^{}]*))?\}")
 _ATTRIBUTE: Final = re.compile(rb"""\s+([^\s=<>/"']+)\s*=\s*("[^"]*"|'[^']*')""")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,10}")
 _AJP: Final = re.compile(r"AJP/1\.3|org\.apache\.coyote\.ajp\.\w+", re.IGNORECASE)
-_COMMENTED: Final = re.compile(r"<Connector\b[^>]*protocol\s*=\s*[\"']AJP/1\.3[\"']", re.DOTALL)
+_COMMENTED: Final = ('"AJP/1.3"', "'AJP/1.3'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +159,11 @@ def _read(path: str) -> bytes:
     if len(data) > MOST_BYTES:
         raise OSError(f"it has more than {MOST_BYTES} bytes")
     return data
+
+
+def number_of(text: str) -> int | None:
+    """A number as Java reads it; None where it is none."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def read_properties(path: Path) -> dict[str, str]:
@@ -285,9 +299,10 @@ class _Reader:
         return text if is_known else None
 
     def _comment(self, text: str) -> None:
-        found = _COMMENTED.search(text)
-        if found is not None and self._commented is None:
-            self._commented = self._parser.CurrentLineNumber + text.count("\n", 0, found.start())
+        at = max(text.find(protocol) for protocol in _COMMENTED)
+        begin = text.rfind("<Connector", 0, at) if at >= 0 else -1
+        if self._commented is None and begin >= 0 and ">" not in text[begin:at]:
+            self._commented = self._parser.CurrentLineNumber + text.count("\n", 0, begin)
 
     def _entity(self, name: str, *_: object) -> None:
         raise _Refused(

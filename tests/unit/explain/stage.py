@@ -51,6 +51,8 @@ distance = 1
 domain = "east"
 [worker.alone]
 port = {alone}
+[worker.jk]
+type = "status"
 [mount]
 "/app/*" = "lb"
 "/app/stateless/*" = "lb;stateless=1"
@@ -63,6 +65,7 @@ port = {alone}
 "!/secret/*" = "*"
 "/secret/*" = "alone"
 "-/off/*" = "alone"
+"/jkstatus" = "jk"
 [host."shop.example"]
 aliases = ["*.shop.example"]
 mount = {{ "/*" = "alone", "!/no*" = "alone" }}

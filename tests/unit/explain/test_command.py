@@ -102,6 +102,15 @@ def test_a_client_that_is_trusted_is_believed(
     assert "shop.example (says a trusted proxy): [host.shop.example]" in capsys.readouterr().out
 
 
+def test_a_page_of_our_own(toml: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "-c", toml, "/jkstatus?cmd=update&w=lb", "--method", "POST"]) == 0
+    out = capsys.readouterr().out
+    assert "worker   jk, type status" in out
+    assert "ajpd answers by itself, and asks no container" in out
+    assert "sent  " not in out
+    assert "no name was said: localhost is asked for" in out
+
+
 def test_json(toml: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "-c", toml, "/app/x", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

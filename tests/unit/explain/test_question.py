@@ -32,6 +32,9 @@ def test_what_is_not_as_it_was_typed_is_said() -> None:
         "sent as /%C3%BC",
     )
     assert "pw" not in str(found)
+    assert found.is_named
+    assert not question_of("/").is_named
+    assert question_of("/", ["Host: h"]).is_named
 
 
 def test_the_head_is_a_request() -> None:
