@@ -21,6 +21,7 @@ from .config.load import load_files, load_toml
 from .config.model import Config
 from .config.values import Scope
 from .control import ControlError, ask_reload
+from .importing.command import add_import
 from .listeners import ListenError
 from .log import setup_logging
 from .master import Master
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_reload(commands)
     _add_check(commands)
     add_explain(commands, _add_files, _explain)
+    add_import(commands)
     add_operations(commands, _add_files, _operation)
     _add_demo(commands)
     return parser

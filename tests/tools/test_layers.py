@@ -137,6 +137,7 @@ AJPD: dict[str, float] = {
     "top": 66,
     "arguments": 60,
     "commands": 67,
+    "importing.*": 66,
     "opened": 64.2,
     "remap": 64,
     "prober": 64.3,
@@ -195,6 +196,33 @@ CONFIG = [
     "load",
     "__init__",
 ]
+# And inside importing/.
+IMPORTING = [
+    "remarks",
+    "syntax",
+    "draft",
+    "sources",
+    "conditions",
+    "reading",
+    "where",
+    "jk_options",
+    "jk",
+    "proxy",
+    "parameters",
+    "elsewhere",
+    "around",
+    "expressions",
+    "containers",
+    "passes",
+    "hosts",
+    "variables",
+    "workers",
+    "tls",
+    "writing",
+    "importer",
+    "command",
+    "__init__",
+]
 # What the lower floors may not touch: they have no I/O, no clock and no chance in them.
 IMPURE = {"asyncio", "logging", "os", "random", "selectors", "socket", "ssl", "threading", "time"}
 PURE_BELOW = 50
@@ -224,6 +252,8 @@ def height(package: str, module: str) -> float:
     folder, _, rest = module.partition(".")
     if package == "ajpd" and folder == "config":
         return AJPD["config.*"] + CONFIG.index(rest) / 100
+    if package == "ajpd" and folder == "importing":
+        return AJPD["importing.*"] + IMPORTING.index(rest) / 100
     if folder in table:
         return table[folder]
     raise AssertionError(f"{package}.{module} has no floor yet: add it to test_layers.py")

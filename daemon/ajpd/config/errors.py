@@ -13,7 +13,15 @@ from typing import Final, NamedTuple, TypeVar
 
 from ajp.errors import AJPError
 
-__all__ = ["ConfigError", "ConfigErrors", "ConfigWarning", "Findings", "Place", "suggest"]
+__all__ = [
+    "ConfigError",
+    "ConfigErrors",
+    "ConfigWarning",
+    "Findings",
+    "Place",
+    "one_line",
+    "suggest",
+]
 
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -42,10 +50,14 @@ class Place(NamedTuple):
         return str(self) if self.column is None else f"{self}:{self.column}"
 
 
-def _sentence(where: str, message: str, hint: str) -> str:
+def one_line(text: str) -> str:
     """One line, whatever stands in the files: names and paths may hold line ends, and worse."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def _sentence(where: str, message: str, hint: str) -> str:
     tail = f" (did you mean {hint!r}?)" if hint else ""
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], f"{where}: {message}{tail}")
+    return one_line(f"{where}: {message}{tail}")
 
 
 class ConfigError(AJPError):
