@@ -60,7 +60,7 @@ cdef class Exchange(Inside):
         """
         self.account = self.service.account()
         if self.service.access is not None:
-            self.noted = noted_of(head)
+            self.noted = noted_of(head, self.service.access)
         self.answer = Answer.__new__(Answer)
         self.answer.client = self.client
         self.method = PyBytes_FromStringAndSize(<const char*>head.method.ptr, head.method.len)
@@ -256,7 +256,7 @@ cdef class Exchange(Inside):
                 self.account,
                 self.mount.worker if self.mount is not None else None,
                 self.target.name if self.target is not None else None,
-                self.placement.latest() if self.placement is not None else None,
+                self.placement,
             )
         return 0
 

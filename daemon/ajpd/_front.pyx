@@ -471,9 +471,8 @@ cdef class Front(ClientSide):
         )
         self.service.count_refusal(reason, status)
         if self.service.access is not None:
-            self.service.access(
-                self._client().encode(), 0, None, None, None, 1, status, 0, 0.0, -1.0, None, None,
-                None, 0, None, reason, None, None, None,
+            self.service.access.note(
+                client=self._client().encode(), status=status, reason=reason
             )
         self.write(
             self.service.pages.page(

@@ -2,7 +2,9 @@
 
 from ajpd._account cimport Account
 from ajpd._answer cimport Answer
+from ajpd._logline cimport LogLines
 from ajpd._peer cimport Peer
+from ajpd._placement cimport Placement
 from ajpd.http._request cimport RequestHead
 
 
@@ -14,18 +16,19 @@ cdef class Noted:
     cdef bytes referer
     cdef bytes agent
 
-    # Have the line of an exchange written; worker, member and choice are None before there were any.
+    # Have the line of an exchange written; worker, member and placement are None before there were
+    # any.
     cdef int write(
         self,
-        object access,
+        LogLines access,
         Peer peer,
         bytes method,
         Answer answer,
         Account account,
         str worker,
         str member,
-        object choice,
+        Placement placement,
     ) except -1
 
 
-cdef Noted noted_of(RequestHead head)
+cdef Noted noted_of(RequestHead head, LogLines access)

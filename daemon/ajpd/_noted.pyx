@@ -8,20 +8,24 @@ cimport cython
 
 from ajpd._account cimport Account
 from ajpd._answer cimport Answer
+from ajpd._logline cimport Facts, LogLines
 from ajpd._peer cimport Peer
+from ajpd._placement cimport Placement
 from ajpd.http._request cimport RequestHead
 
 __all__ = ["Noted"]
 
 
-cdef Noted noted_of(RequestHead head):
+cdef Noted noted_of(RequestHead head, LogLines access):
     """Note what is wanted of a head."""
     cdef Noted noted = Noted.__new__(Noted)
     noted.target = head.target.ptr[: head.target.len]
     if head.host.len > 0:
         noted.host = head.host.ptr[: head.host.len]
-    noted.referer = head.value_of(b"referer")
-    noted.agent = head.value_of(b"user-agent")
+    if access.wants_referer:
+        noted.referer = head.value_of(b"referer")
+    if access.wants_agent:
+        noted.agent = head.value_of(b"user-agent")
     return noted
 
 
@@ -32,35 +36,46 @@ cdef class Noted:
 
     cdef int write(
         self,
-        object access,
+        LogLines access,
         Peer peer,
         bytes method,
         Answer answer,
         Account account,
         str worker,
         str member,
-        object choice,
+        Placement placement,
     ) except -1:
-        tls = peer.tls
-        access(
+        cdef Facts facts
+        cdef bytes route = None, protocol = None, cipher = None
+        facts.port = peer.local_port
+        facts.minor = answer.plan.minor
+        facts.status = answer.status
+        facts.attempts = <int>account.attempts
+        facts.sticky = -1
+        facts.sent = answer.sent
+        facts.seconds = account.ended - account.began
+        facts.first_byte = account.answered - account.began if account.answered > 0.0 else -1.0
+        if placement is not None:
+            facts.sticky = placement.stickiness()
+            choice = placement.latest()
+            if choice is not None:
+                route = choice.route
+        if peer.tls is not None:
+            protocol, cipher = peer.tls.protocol, peer.tls.cipher
+        return access.add(
+            &facts,
             peer.remote_addr,
-            peer.local_port,
             self.host,
             method,
             self.target,
-            answer.plan.minor,
-            answer.status,
-            answer.sent,
-            account.ended - account.began,
-            account.answered - account.began if account.answered > 0.0 else -1.0,
             worker,
             member,
-            choice.route if choice is not None else None,
-            account.attempts,
+            route,
             account.failures,
             account.reason,
             self.referer,
             self.agent,
-            tls.protocol if tls is not None else None,
+            protocol,
+            cipher,
+            None,
         )
-        return 0

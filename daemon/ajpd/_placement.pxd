@@ -42,6 +42,8 @@ cdef class Placement:
     cdef Target next(self, double now)
     # the choice of the present attempt, or the first one there was; None
     cdef object latest(self)
+    # 1: it is where its session is; 0: it is not; -1: it has no session, or that does not count
+    cdef int stickiness(self) except -2
     cdef Target _locked(self, double now, bint is_first)
     cdef Target _elect(self, double now)
     cdef Target _elect_next(self, double now)

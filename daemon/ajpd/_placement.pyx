@@ -188,6 +188,14 @@ cdef class Placement:
     cdef object latest(self):
         return self.choice or self._first
 
+    cdef int stickiness(self) except -2:
+        cdef int how
+        choice = self.latest()
+        if choice is None or self.session is None or not self.session.routes:
+            return -1
+        how = choice.how
+        return how == BY_ROUTE or how == ALONE
+
     cdef Target _elect_next(self, double now):
         self.pause = 0.0
         if self._rounds is None:

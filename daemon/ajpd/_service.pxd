@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 from ajp._column cimport Column
 from ajp._wheel cimport Timed, Wheel
 from ajpd._account cimport Account
+from ajpd._logline cimport LogLines
 from ajpd._peer cimport Peer
 from ajpd.http._request cimport RequestHead
 
@@ -43,7 +44,7 @@ cdef class Service:
     cdef readonly dict reasons          # reason -> exchanges and refusals that ended with it
     cdef public object handshakes       # how many connections are not clients yet; None for none
     cdef Column column                  # where this process counts; None: nowhere
-    cdef public object access           # takes what a line of the access log says; None: no log
+    cdef public LogLines access         # takes what a line of the access log says; None: no log
     cdef uint32_t front                 # slot of all that clients ask for
     cdef object on_changes              # told of a group whose members may have changed; or None
     cdef object match                   # path bytes -> Mount or None

@@ -11,6 +11,7 @@ from ajp._wheel import Timed, Wheel
 from ajp.errors import Reason
 from ajp.lb.settings import Extension
 
+from ._logline import LogLines
 from .config.model import AttributeRule, ForwardedHeaders, ForwardURI
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
@@ -62,7 +63,7 @@ class Service:
     draining: bool
     patience: float
     drained: float
-    access: Callable[..., None] | None
+    access: LogLines | None
     on_drained: Callable[[], None] | None
     handshakes: Callable[[], int] | None
     @property

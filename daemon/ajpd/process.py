@@ -203,7 +203,7 @@ class Process:
         if file is None:
             return None
         log = AccessLog(file.fd, config.log.access_format)
-        self.service.access = log.write
+        self.service.access = log.lines
         return log
 
     def _map(self, config: Config) -> None:

@@ -3,39 +3,52 @@
 import asyncio
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ajp.errors import Reason
-from ajpd.accesslog import MOST_KEPT, AccessFormatError, AccessLog, Entry, compile_format
+from ajpd._logline import LogLines
+from ajpd.accesslog import MOST_KEPT, AccessFormatError, AccessLog, compile_format
 from ajpd.log import AccessFile, use_access
 from tests.faults.container import Container, respond
 from tests.faults.stage import get, stage
 
-ENTRY = Entry(
-    client=b"192.0.2.1",
-    port=8080,
-    host=b"example.org",
-    method=b"GET",
-    target=b"/app/x?a=1",
-    minor=1,
-    status=200,
-    sent=13,
-    seconds=0.25,
-    first_byte=0.125,
-    worker="lb",
-    member="node1",
-    route=b"r1",
-    attempts=2,
-    failures=[("node2", Reason.CONNECT_REFUSED)],
-    reason=None,
-    referer=b"http://x/",
-    agent=b'a "b"',
-    protocol=None,
-)
+ENTRY: dict[str, Any] = {
+    "client": b"192.0.2.1",
+    "port": 8080,
+    "host": b"example.org",
+    "method": b"GET",
+    "target": b"/app/x?a=1",
+    "minor": 1,
+    "status": 200,
+    "sent": 13,
+    "seconds": 0.25,
+    "first_byte": 0.125,
+    "worker": "lb",
+    "member": "node1",
+    "route": b"r1",
+    "sticky": False,
+    "attempts": 2,
+    "failures": [("node2", Reason.CONNECT_REFUSED)],
+    "reason": None,
+    "referer": b"http://x/",
+    "agent": b'a "b"',
+    "protocol": b"TLSv1.3",
+    "cipher": b"TLS_AES_128_GCM_SHA256",
+    "request_id": b"5f",
+}
+
+
+def line(text: str, **values: Any) -> str:
+    """The line of a request."""
+    lines = LogLines(compile_format(text))
+    lines.note(**values)
+    return lines.take().decode("ascii")
 
 
 @pytest.mark.parametrize(
@@ -59,11 +72,8 @@ ENTRY = Entry(
     ],
 )
 def test_tokens(token: str, text: str, missing: str) -> None:
-    nothing = Entry(*[None] * len(ENTRY))._replace(  # type: ignore[arg-type]
-        port=0, minor=1, status=0, sent=0, seconds=0.0
-    )
-    assert compile_format(token)(ENTRY) == text + "\n"
-    assert compile_format(token)(nothing) == missing + "\n"
+    assert line(token, **ENTRY) == text + "\n"
+    assert line(token) == missing + "\n"
 
 
 @pytest.mark.parametrize(
@@ -76,30 +86,80 @@ def test_a_format_that_cannot_be_used(text: str, words: str) -> None:
 
 
 def test_json() -> None:
-    found = json.loads(compile_format("json")(ENTRY))
-    assert found["path"] == "/app/x"
-    assert found["query"] == "a=1"
-    assert found["duration"] == 0.25
-    assert found["member"] == "node1"
-    assert found["failures"] == [{"worker": "node2", "reason": str(Reason.CONNECT_REFUSED)}]
-    assert found["tls"] is None
+    found = json.loads(line("json", **ENTRY))
+    assert datetime.fromisoformat(found.pop("time")).tzinfo is UTC
+    assert found == {
+        "client": "192.0.2.1",
+        "host": "example.org",
+        "method": "GET",
+        "path": "/app/x",
+        "query": "a=1",
+        "status": 200,
+        "bytes": 13,
+        "duration": 0.25,
+        "first_byte": 0.125,
+        "worker": "lb",
+        "member": "node1",
+        "route": "r1",
+        "sticky": False,
+        "attempts": [
+            {"worker": "node2", "reason": "connect_refused"},
+            {"worker": "node1", "reason": None},
+        ],
+        "reason": None,
+        "request_id": "5f",
+        "tls": "TLSv1.3",
+        "cipher": "TLS_AES_128_GCM_SHA256",
+    }
+
+
+def test_json_of_nothing() -> None:
+    found = json.loads(line("json"))
+    del found["time"]
+    numbers = {"bytes": 0, "duration": 0.0, "attempts": []}
+    assert found == {**dict.fromkeys(found), **numbers}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "failures", "wanted"),
+    [
+        (1, None, [("node1", None)]),
+        (1, [("node1", Reason.RESET_MID_BODY)], [("node1", "reset_mid_body")]),
+        (
+            3,
+            [("a", Reason.FROZEN), ("b", Reason.FROZEN)],
+            [*zip("ab", ["frozen"] * 2, strict=True)],
+        ),
+        (0, None, []),
+    ],
+)
+def test_attempts(
+    attempts: int, failures: list[tuple[str, object]] | None, wanted: list[tuple[str, str | None]]
+) -> None:
+    values = {**ENTRY, "attempts": attempts, "failures": failures}
+    found = [
+        (each["worker"], each["reason"]) for each in json.loads(line("json", **values))["attempts"]
+    ]
+    if attempts == 3:
+        wanted = [*wanted, ("node1", None)]
+    assert found == wanted
 
 
 def test_combined() -> None:
-    line = compile_format("combined")(ENTRY)
-    assert line.startswith("192.0.2.1 - - [")
-    assert line.endswith('] "GET /app/x?a=1 HTTP/1.1" 200 13 "http://x/" "a \\"b\\""\n')
+    text = line("combined", **ENTRY)
+    assert text.startswith("192.0.2.1 - - [")
+    assert text.endswith('] "GET /app/x?a=1 HTTP/1.1" 200 13 "http://x/" "a \\"b\\""\n')
 
 
 @given(st.binary(), st.binary(), st.binary())
 def test_no_byte_breaks_a_line(target: bytes, agent: bytes, host: bytes) -> None:
-    entry = ENTRY._replace(target=target, agent=agent, host=host)
+    values = {**ENTRY, "target": target, "agent": agent, "host": host}
     for text in ("json", "combined", "%r %U%q %V"):
-        line = compile_format(text)(entry)
-        assert line.isascii()
-        assert line[:-1].isprintable()
-        assert line[-1] == "\n"
-    found = json.loads(compile_format("json")(entry))
+        made = line(text, **values)
+        assert made.isascii()
+        assert made[:-1].isprintable()
+        assert made[-1] == "\n"
+    found = json.loads(line("json", **values))
     path, mark, query = target.partition(b"?")
     assert found["path"].encode("latin-1") == path
     assert found["host"].encode("latin-1") == host
@@ -107,11 +167,38 @@ def test_no_byte_breaks_a_line(target: bytes, agent: bytes, host: bytes) -> None
     assert (found["query"] is not None) == bool(mark)
 
 
+@given(
+    st.lists(st.sampled_from("bBHmpqrsTUvVwR"), min_size=1, max_size=40),
+    st.binary(max_size=3000),
+    st.text(max_size=300),
+    st.integers(0, 2**62),
+    st.floats(0, 1e9),
+)
+def test_room_for_any_line(
+    tokens: list[str], target: bytes, worker: str, sent: int, seconds: float
+) -> None:
+    """The same text may be there many times, and all of it may grow."""
+    lines = LogLines(compile_format(" ".join(f"%{token}" for token in tokens)))
+    values = {**ENTRY, "target": target, "worker": worker, "sent": sent, "seconds": seconds}
+    lines.note(**values)
+    first = lines.take()
+    for _ in range(3):
+        lines.note(**values)
+    assert lines.take() == 3 * first
+
+
+@given(st.floats(0, 1e6))
+def test_seconds(seconds: float) -> None:
+    assert float(line("%T", seconds=seconds)) == pytest.approx(seconds, abs=6e-7)
+
+
 async def _write_many(fd: int, name: str, count: int) -> None:
     log = AccessLog(fd, "%w %U")
     for number in range(count):
         size = number * 7919 % 900
-        log.write(*ENTRY._replace(worker=f"{name}-{number}", target=b"/" + b"x" * size + b"."))
+        log.lines.note(
+            **{**ENTRY, "worker": f"{name}-{number}", "target": b"/" + b"x" * size + b"."}
+        )
         if number % 500 == 0:
             await asyncio.sleep(0)
     log.close()
@@ -142,7 +229,7 @@ async def test_a_line_comes_soon(tmp_path: Path) -> None:
     path = tmp_path / "access"
     with path.open("ab") as file:
         log = AccessLog(file.fileno(), "%s")
-        log.write(*ENTRY)
+        log.lines.note(**ENTRY)
         async with asyncio.timeout(10):
             while not path.read_text():  # noqa: ASYNC110 - files tell nobody
                 await asyncio.sleep(0.01)
@@ -153,7 +240,7 @@ async def test_a_line_comes_soon(tmp_path: Path) -> None:
 async def test_a_full_disk_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     fd = os.open("/dev/full", os.O_WRONLY)
     log = AccessLog(fd, "%s")
-    log.write(*ENTRY)
+    log.lines.note(**ENTRY)
     log.flush()
     log.flush()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
@@ -165,9 +252,9 @@ async def test_a_full_disk_is_said_once(caplog: pytest.LogCaptureFixture) -> Non
 async def test_who_does_not_read_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
     reading, writing = os.pipe()
     log = AccessLog(writing, "%U")
-    entry = ENTRY._replace(target=b"/" + b"x" * 1000)
+    entry = {**ENTRY, "target": b"/" + b"x" * 1000}
     for _ in range(2 * MOST_KEPT // 1000):
-        log.write(*entry)
+        log.lines.note(**entry)
     assert log.dropped > 0
     log.close()
     assert "are lost" in caplog.text
@@ -195,6 +282,6 @@ async def test_exchanges_and_refusals_have_a_line_each(tmp_path: Path) -> None:
     good, bad = map(json.loads, path.read_text().splitlines())
     assert (good["method"], good["status"], good["bytes"]) == ("GET", 200, 5)
     assert 0 < good["first_byte"] <= good["duration"]
-    assert good["attempts"] == 1
+    assert good["attempts"] == [{"worker": "app", "reason": None}]
     assert good["member"] is not None
     assert (bad["method"], bad["status"], bad["reason"]) == (None, 400, "bad_request")
