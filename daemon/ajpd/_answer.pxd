@@ -23,7 +23,7 @@ cdef class Answer:
     cdef Py_ssize_t add(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int write(self, bint last) except -1
     cdef int write_page(
-        self, Service service, int status, str reason, str detail, bint json
+        self, Service service, int status, str reason, str detail, bint json, bytes more
     ) except -1
     cdef int write_options(self, Service service) except -1
     cdef int drop(self) except -1

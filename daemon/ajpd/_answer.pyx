@@ -94,7 +94,7 @@ cdef class Answer:
         return 0
 
     cdef int write_page(
-        self, Service service, int status, str reason, str detail, bint json
+        self, Service service, int status, str reason, str detail, bint json, bytes more
     ) except -1:
         """Write a whole answer of our own."""
         self.begun = True
@@ -108,6 +108,7 @@ cdef class Answer:
                 head_request=self.plan.head_request,
                 detail=detail,
                 json=json,
+                more=more,
             )
         )
         return 0

@@ -8,6 +8,7 @@ from ajpd._answer cimport Answer
 from ajpd._peer cimport Peer
 from ajpd._placement cimport Placement
 from ajpd._service cimport ClientSide, Service, Target
+from ajpd._trace cimport Names
 from ajpd._upload cimport Upload
 from ajpd.http._request cimport RequestHead
 
@@ -21,6 +22,7 @@ cdef class Course(Attempt):
     cdef object mount               # the rule; None before it was found
     cdef Target target
     cdef Placement placement        # None: the target is no balancer's
+    cdef Names names                # what the request is called; None: nothing
     cdef bytes method
     cdef bytes path                 # as sent by the client, for the log
     cdef bytes forward              # as sent to the container

@@ -78,7 +78,11 @@ cdef class Course(Attempt):
         try:
             attributes = None
             if self.service.attributes:
-                attributes = self.service.attributes_of(head, self.peer, self.client.trusted)
+                attributes = self.service.attributes_of(
+                    head, self.peer, self.client.trusted, self.names
+                )
+            if self.names is not None:
+                self.service.trace.prepare(head, self.names)
             self.packet = forward_request(
                 head,
                 self.forward,
@@ -86,6 +90,7 @@ cdef class Course(Attempt):
                 self.peer,
                 self.placement.choice if self.placement is not None else None,
                 attributes,
+                self.names,
             )
         except LocalProtocolError as wrong:
             self._tell(Outcome.UNTRIED, None)

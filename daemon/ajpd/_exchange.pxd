@@ -30,6 +30,7 @@ cdef class Exchange(Inside):
     cdef int _bad_body(self) except -1
     cdef int _cut(self, int status, object reason, str words, str detail) except -1
     cdef bint _rest_is_too_much(self) noexcept
+    cdef bytes _id_line(self)
     cdef int _fail_on_status(self, int status) except -1
     cdef int _log(self, object reason, object progress, object error) except -1
     cdef int _pump(self) except -1

@@ -73,6 +73,8 @@ cdef class Exchange(Inside):
         self.upload = upload_of(head, self.client)
         self.body_complete = self.upload is None
         self.peer = self.service.introduce(head, self.client)
+        if self.service.trace is not None:
+            self.names = self.service.trace.names_of(head, self.client.trusted)
         self.service.requests += 1
         if self.service.max_body_bytes > 0 and head.content_length > self.service.max_body_bytes:
             return self._refuse(413, Reason.REQUEST_TOO_LARGE, "")
@@ -257,6 +259,7 @@ cdef class Exchange(Inside):
                 self.mount.worker if self.mount is not None else None,
                 self.target.name if self.target is not None else None,
                 self.placement,
+                self.names.request_id if self.names is not None else None,
             )
         return 0
 
@@ -280,6 +283,8 @@ cdef class Exchange(Inside):
                 more = b"Set-Cookie: %s%s\r\n" % (
                     self.placement.choice.set_cookie, b";Secure" if self.peer.is_ssl else b""
                 )
+        if self.names is not None and self.names.request_id is not None:
+            more = self._id_line() if more is None else more + self._id_line()
         # The challenge of a 401 is in its headers.
         self.replacing = 0 < self.mount.use_server_errors <= head.status != 401
         if self.replacing:
@@ -296,6 +301,12 @@ cdef class Exchange(Inside):
             self._tell(Outcome.PROTOCOL_ERROR, Reason.PROTOCOL_ERROR)
             self._abandon(None)
             self._refuse_with(502, Reason.PROTOCOL_ERROR, "", Progress.RESPONSE_STARTED, wrong)
+
+    cdef bytes _id_line(self):
+        """The request's name as a line of a head; empty when it has none."""
+        if self.names is None or self.names.request_id is None:
+            return b""
+        return b"X-Request-Id: %s\r\n" % self.names.request_id
 
     cdef int _fail_on_status(self, int status) except -1:
         """An answer that stands for a failure; nobody but us saw it."""
@@ -441,7 +452,9 @@ cdef class Exchange(Inside):
             self.upload.drop()
         self.answered = True
         self.answer.plan.keep_alive = reusable
-        self.answer.write_page(self.service, status, reason, detail, self.wants_json)
+        self.answer.write_page(
+            self.service, status, reason, detail, self.wants_json, self._id_line()
+        )
         return self._finish(reusable)
 
     cdef bint _rest_is_too_much(self) noexcept:
@@ -473,5 +486,6 @@ cdef class Exchange(Inside):
             progress=progress,
             attempts=self.account.attempts,
             error=error,
+            request_id=self.names.request_id if self.names is not None else None,
         )
         return 0

@@ -36,6 +36,7 @@ from ajp._packets cimport (
 from ajp._wire cimport W_NONE, Slice, Writer, writer_init
 from ajpd._peer cimport Peer
 from ajpd._service cimport Target
+from ajpd._trace cimport Names
 from ajpd.http._request cimport RequestHead
 
 from ajp.lb.member import Activation
@@ -46,7 +47,13 @@ cdef tuple LETTERS = tuple(activation.letters.encode() for activation in Activat
 
 
 cdef bytes forward_request(
-    RequestHead head, bytes uri, Target target, Peer peer, object choice, list attributes
+    RequestHead head,
+    bytes uri,
+    Target target,
+    Peer peer,
+    object choice,
+    list attributes,
+    Names names,
 ):
     """Write the FORWARD_REQUEST, whole, before any endpoint is touched.
 
@@ -99,6 +106,9 @@ cdef bytes forward_request(
     elif head.content_length < 0:
         # Absent would mean unknown to Tomcat.
         put_request_header(&w, <const uint8_t*>b"content-length", 14, <const uint8_t*>b"0", 1)
+    if names is not None:
+        _put_header(&w, b"X-Request-Id", names.request_id)
+        _put_header(&w, b"traceparent", names.traceparent)
     end_request_headers(&w)
     _put_attributes(&w, head, target, peer, choice)
     if attributes is not None:
@@ -108,6 +118,19 @@ cdef bytes forward_request(
     if w.err != W_NONE or w.pos > target.max_packet_size:
         check_written(&w, target.max_packet_size, "FORWARD_REQUEST", _headers(head))
     return PyBytes_FromStringAndSize(<const char*>BUFFER, w.pos)
+
+
+cdef int _put_header(Writer* w, bytes name, bytes value) except -1:
+    """A header of our own; nothing when there is no value."""
+    if value is not None:
+        put_request_header(
+            w,
+            <const uint8_t*>PyBytes_AS_STRING(name),
+            PyBytes_GET_SIZE(name),
+            <const uint8_t*>PyBytes_AS_STRING(value),
+            PyBytes_GET_SIZE(value),
+        )
+    return 0
 
 
 cdef bytes server_name_of(RequestHead head, Peer peer):

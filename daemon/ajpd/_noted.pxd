@@ -28,6 +28,7 @@ cdef class Noted:
         str worker,
         str member,
         Placement placement,
+        bytes request_id,
     ) except -1
 
 

@@ -44,6 +44,7 @@ cdef class Noted:
         str worker,
         str member,
         Placement placement,
+        bytes request_id,
     ) except -1:
         cdef Facts facts
         cdef bytes route = None, protocol = None, cipher = None
@@ -77,5 +78,5 @@ cdef class Noted:
             self.agent,
             protocol,
             cipher,
-            None,
+            request_id,
         )

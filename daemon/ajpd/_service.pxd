@@ -7,6 +7,7 @@ from ajp._wheel cimport Timed, Wheel
 from ajpd._account cimport Account
 from ajpd._logline cimport LogLines
 from ajpd._peer cimport Peer
+from ajpd._trace cimport Names, Trace
 from ajpd.http._request cimport RequestHead
 
 
@@ -65,6 +66,7 @@ cdef class Service:
     cdef object forwarded_headers       # which family of them counts
     cdef object describe_tls            # TLS session -> tls.ClientTLS
     cdef bytes reply_timeout_header     # in which trusted proxies say it; None
+    cdef public Trace trace             # names requests; None: nobody does
     cdef tuple attributes               # AttributeRule; what containers are told besides
     cdef frozenset _never               # header names that no client may send
     cdef frozenset _from_trusted        # header names that trusted proxies alone may send
@@ -84,7 +86,7 @@ cdef class Service:
     cdef bint trusts(self, Peer peer, bint is_unix) except -1
     cdef Peer introduce(self, RequestHead head, ClientSide client)
     cdef double asked_reply_timeout(self, RequestHead head, double otherwise) except -2
-    cdef list attributes_of(self, RequestHead head, Peer peer, bint trusted)
+    cdef list attributes_of(self, RequestHead head, Peer peer, bint trusted, Names names)
 
 
 cdef class ClientSide(Timed):

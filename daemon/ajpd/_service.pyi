@@ -12,6 +12,7 @@ from ajp.errors import Reason
 from ajp.lb.settings import Extension
 
 from ._logline import LogLines
+from ._trace import Trace
 from .config.model import AttributeRule, ForwardedHeaders, ForwardURI
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
@@ -64,6 +65,7 @@ class Service:
     patience: float
     drained: float
     access: LogLines | None
+    trace: Trace | None
     on_drained: Callable[[], None] | None
     handshakes: Callable[[], int] | None
     @property

@@ -12,6 +12,7 @@ from ajp._slot cimport Slot
 from ajp._wheel cimport Timed, Wheel
 from ajpd._account cimport NO_SLOT, Account
 from ajpd._peer cimport Peer, forwarded_peer
+from ajpd._trace cimport Names
 from ajpd.http._request cimport RequestHead
 
 from email.utils import formatdate
@@ -260,7 +261,7 @@ cdef class Service:
             return otherwise
         return int(value) / 1000
 
-    cdef list attributes_of(self, RequestHead head, Peer peer, bint trusted):
+    cdef list attributes_of(self, RequestHead head, Peer peer, bint trusted, Names names):
         """Names and values of the attributes that were asked for; None when there are none."""
         cdef list found = []
         for rule in self.attributes:
@@ -271,6 +272,9 @@ cdef class Service:
             elif rule.source == "certificate":
                 if peer.tls is not None:
                     value = peer.tls.field(rule.key)
+            elif rule.source == "request":
+                if names is not None:
+                    value = names.request_id if rule.key == b"id" else names.traceparent
             else:
                 value = rule.key
             if value is None:

@@ -21,6 +21,7 @@ from ajp.worker import Worker
 
 from ._front import Front
 from ._service import Service
+from ._trace import Trace
 from .accesslog import AccessLog
 from .balancing import MAINTAIN_EVERY, log_changes, maintain, make_group
 from .config.hosts import HostMaps
@@ -170,6 +171,8 @@ class Process:
         self.service = self._make_service(config, services)
         self.metrics = MetricsServer(config, self.ledger, self.timers.wheel, master=master)
         self._access = self._open_access_log(config)
+        if (server.request_id, server.traceparent) != ("off", "off"):
+            self.service.trace = Trace(server.request_id, server.traceparent, os.urandom(16))
         self._map(config)
 
     def _make_service(self, config: Config, targets: dict[str, object]) -> Service:

@@ -21,6 +21,7 @@ def exchange_failed(
     progress: Progress | None,
     attempts: int,
     error: object,
+    request_id: bytes | None = None,
 ) -> None:
     """One line for an exchange, at its end.
 
@@ -34,10 +35,12 @@ def exchange_failed(
         progress: of the last attempt; None when the failure is not its own.
         attempts: all of them.
         error: an exception or words; empty for none.
+        request_id: what it is called; None for nothing.
     """
+    name = "" if request_id is None else f" request_id={request_id.decode('latin-1')}"
     logger.log(
         logging.INFO if reason in CLIENT_FAULTS else logging.WARNING,
-        "%s %s client=%s worker=%s status=%s reason=%s progress=%s attempts=%d error=%s",
+        "%s %s client=%s worker=%s status=%s reason=%s progress=%s attempts=%d%s error=%s",
         method.decode("latin-1"),
         path.decode("latin-1"),
         client.decode("latin-1"),
@@ -46,6 +49,7 @@ def exchange_failed(
         reason,
         progress.name if progress is not None else "-",
         attempts,
+        name,
         error or "-",
     )
 

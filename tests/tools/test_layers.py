@@ -85,6 +85,7 @@ AJPD: dict[str, float] = {
     "tls": 62.9,
     "tls_listener": 62.95,
     "_peer": 62.95,
+    "_trace": 62.95,
     "_account": 62.96,
     "_service": 63,
     "_answer": 63.1,

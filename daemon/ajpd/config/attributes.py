@@ -38,7 +38,7 @@ _EVERYBODYS: Final = frozenset(
         *("via", "x-requested-with"),
     )
 )
-_FORM: Final = '"header:NAME", "certificate:FIELD" or "value:TEXT"'
+_FORM: Final = '"header:NAME", "certificate:FIELD", "request:id", "request:trace" or "value:TEXT"'
 
 
 def canonical(name: str | bytes) -> bytes:
@@ -64,6 +64,8 @@ def parse_attribute(
             return _from_header(name, rest, place)
         if source == "certificate":
             return _from_certificate(name, rest, place)
+        if source == "request":
+            return _from_request(name, rest, place)
         if source == "value":
             return AttributeRule(
                 name=name.encode(), source="value", key=_bounded(rest), place=place
@@ -81,7 +83,7 @@ def parse_attribute(
     return None
 
 
-_SOURCES: Final = ("header", "certificate", "value")
+_SOURCES: Final = ("header", "certificate", "request", "value")
 
 
 def _refusal(name: str) -> str:
@@ -103,6 +105,15 @@ def _from_header(name: str, text: str, place: Place) -> AttributeRule:
         raise ValueError(problem)
     return AttributeRule(
         name=name.encode(), source="header", key=canonical(header), default=default, place=place
+    )
+
+
+def _from_request(name: str, text: str, place: Place) -> AttributeRule:
+    what, default = _with_default(text)
+    if what not in ("id", "trace"):
+        raise ValueError(f"request:{what}: a request has an id and a trace")
+    return AttributeRule(
+        name=name.encode(), source="request", key=what.encode(), default=default, place=place
     )
 
 

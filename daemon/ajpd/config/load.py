@@ -282,6 +282,10 @@ def _attributes(
             why = "no client is asked for a certificate, see client_verify in [tls]"
         elif rule.source == "header" and not server.trusted_proxies:
             why = "the header is believed from nobody, see trusted_proxies in [server]"
+        elif rule.source == "request":
+            key = "request_id" if rule.key == b"id" else "traceparent"
+            if getattr(server, key) == "off":
+                why = f"{key} in [server] is off"
         if why:
             findings.warn(rule.place, f"attribute {name!r}: {why}", directive=name)
     return tuple(document.attributes)

@@ -30,6 +30,7 @@ __all__ = [
     "MetricsConfig",
     "Mount",
     "MountSource",
+    "Naming",
     "PageConfig",
     "ProbeConfig",
     "ServerConfig",
@@ -43,6 +44,7 @@ __all__ = [
 CPING_IDLE_MS: Final = 1000
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+Naming = Literal["off", "create", "trusted", "any"]
 ForwardURI = Literal["proxy", "compat", "compat_unparsed", "escaped"]
 ForwardedHeaders = Literal["auto", "x-forwarded", "forwarded", "none"]
 
@@ -342,6 +344,8 @@ class ServerConfig:
     reply_timeout_header: str
     error_pages: str
     shutdown_timeout_ms: int
+    request_id: Naming = "off"
+    traceparent: Naming = "off"
     processes: int = 1
     user: str = ""
     group: str = ""
@@ -523,13 +527,13 @@ class AttributeRule:
         name: of the attribute, as the servlet asks for it.
         source: where its value comes from.
         key: name of the request header, in lower case; field of the client's certificate, as
-            `client_certificate.field_named` returns it; or the constant.
+            `client_certificate.field_named` returns it; the constant; or `id` or `trace`.
         default: what is sent when there is no such header or field; None sends nothing.
         place: where it was written.
     """
 
     name: bytes
-    source: Literal["header", "certificate", "value"]
+    source: Literal["header", "certificate", "value", "request"]
     key: bytes
     default: bytes | None = None
     place: Place = field(default=Place(""), compare=False)

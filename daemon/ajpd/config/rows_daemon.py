@@ -48,8 +48,9 @@ _SECTIONS: Final = (
         since=_FIRST,
         doc='Request attributes that are sent to the containers: NAME = "SOURCE", where SOURCE is '
         "header:NAME (of a request, from a trusted proxy only), certificate:FIELD (of the "
-        "client's verified certificate, FIELD as Apache's SSL_CLIENT_FIELD) or value:TEXT. "
-        "Behind the first two, |TEXT says what is sent when there is none.",
+        "client's verified certificate, FIELD as Apache's SSL_CLIENT_FIELD), request:id, "
+        "request:trace (see request_id and traceparent in [server]) or value:TEXT. "
+        "Behind all but the last, |TEXT says what is sent when there is none.",
     ),
     _section(name="status", since=_FIRST, doc="Who may see status pages, and change things there."),
     _section(
@@ -394,6 +395,32 @@ _TABLE: Final = (
     ),
 )
 
+_NAMES: Final = (
+    "off: it is passed on like any header. create: always a new one. trusted: that of a proxy in "
+    "trusted_proxies, if it is well formed, else a new one. any: the same with anybody's."
+)
+_TRACE: Final = (
+    _server(
+        name="request_id",
+        type=ValueType.WORD,
+        default="off",
+        words=("off", "create", "trusted", "any"),
+        since=_FIRST,
+        doc="X-Request-Id: the name of a request, for its container, its client, the access log "
+        f"and the error log. {_NAMES} A new one is the trace's, where there is one.",
+    ),
+    _server(
+        name="traceparent",
+        type=ValueType.WORD,
+        default="off",
+        words=("off", "create", "trusted", "any"),
+        since=_FIRST,
+        doc="traceparent of W3C Trace Context: the trace that a request belongs to, for its "
+        f"container. {_NAMES} One that counts is passed on as it is; a new one is sampled, and "
+        "tracestate goes with none but its own trace.",
+    ),
+)
+
 _STATUS: Final = (
     _status(
         name="allow",
@@ -422,6 +449,7 @@ _STATUS: Final = (
 DAEMON_ROWS: Final[tuple[Directive, ...]] = (
     *_SECTIONS,
     *_SERVER,
+    *_TRACE,
     *_REST,
     *_TLS,
     *_METRICS,

@@ -11,7 +11,7 @@ from ajpd.http.pages import Pages
 from .attributes import canonical, header_refusal
 from .directives import lookup
 from .errors import Findings, Place
-from .model import ForwardedHeaders, ForwardURI, ListenAddress, ServerConfig
+from .model import ForwardedHeaders, ForwardURI, ListenAddress, Naming, ServerConfig
 from .toml import TomlFile, beside, value_of
 from .values import Scope, Value, default_of
 
@@ -55,6 +55,8 @@ def build_server(
         reply_timeout_header=canonical(header).decode() if header.isascii() else header,
         error_pages=beside(document, text("error_pages")),
         shutdown_timeout_ms=number("shutdown_timeout"),
+        request_id=cast(Naming, text("request_id")),
+        traceparent=cast(Naming, text("traceparent")),
         processes=_processes(value_of(document, Scope.SERVER, "processes")),
         user=text("user"),
         group=text("group"),
@@ -86,6 +88,10 @@ def _check(config: ServerConfig, document: TomlFile | None, findings: Findings) 
             "reply_timeout_header: nobody is listed in trusted_proxies, so the header never counts",
             directive="reply_timeout_header",
         )
+    for name, value in (("request_id", config.request_id), ("traceparent", config.traceparent)):
+        if value == "trusted" and not config.trusted_proxies:
+            text = f"{name}: nobody is listed in trusted_proxies, so it is as create"
+            findings.warn(_place(document, name), text, directive=name)
     _check_user(config, document, findings)
 
 

@@ -72,6 +72,7 @@ class Pages:
         detail: str = "",
         json: bool = False,
         retry_after: int | None = None,
+        more: bytes = b"",
     ) -> bytes:
         """Compose a whole response.
 
@@ -85,6 +86,7 @@ class Pages:
             detail: one more sentence, plain text.
             json: answer a program; templates are for people.
             retry_after: seconds until it makes sense to ask again.
+            more: whole header lines.
 
         Returns:
             Status line, headers and body.
@@ -98,7 +100,8 @@ class Pages:
         else:
             text = self._html(status, phrase, reason=reason, detail=detail)
         body = text.encode("utf-8", "backslashreplace")
-        more = b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after
+        if retry_after is not None:
+            more += b"Retry-After: %d\r\n" % retry_after
         if not keep_alive:
             more += b"Connection: close\r\n"
         elif minor == 0:

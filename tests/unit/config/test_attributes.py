@@ -49,8 +49,8 @@ def test_sources(text: str, source: str, key: bytes, default: bytes | None) -> N
 @pytest.mark.parametrize(
     ("name", "text", "error"),
     [
-        ("a", "text", "'text' is none of \"header:NAME\", \"certificate:FIELD\" or \"value:TEXT\" "
-         "(did you mean 'value:text'?)"),
+        ("a", "text", "'text' is none of \"header:NAME\", \"certificate:FIELD\", \"request:id\", "
+         "\"request:trace\" or \"value:TEXT\" (did you mean 'value:text'?)"),
         ("a", "heeder:X", "(did you mean 'header'?)"),
         ("a", "header:", "'' is no name of a header"),
         ("a", "header:X Y", "'X Y' is no name of a header"),
@@ -60,6 +60,7 @@ def test_sources(text: str, source: str, key: bytes, default: bytes | None) -> N
          "(did you mean 'S_DN_CN'?)"),
         ("a", "value:" + "x" * 4097, "at most 4096 bytes, this one has 4097"),
         ("a", "header:X|\0", "cannot hold a NUL"),
+        ("a", "request:name", "request:name: a request has an id and a trace"),
         ("a b", "value:x", "a name has letters, digits and _ . - : / only"),
         ("", "value:x", "a name has letters"),
         ('a"b', "value:x", "a name has letters"),
