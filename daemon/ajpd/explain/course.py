@@ -380,8 +380,6 @@ def _no_mapping(course: Course, rules: tuple[Rule, ...]) -> str:
     standing = {rule.standing: rule for rule in rules}
     if excluding := standing.get(Standing.EXCLUDES):
         return f"{excluding.text} ({excluding.place}) takes the rule back"
-    if decider := standing.get(Standing.DECIDES):
-        return f"{decider.text} ({decider.place}) leads to a worker that is not served"
     if not rules:
         return "there is no rule"
     other = standing.get(ELSEWHERE)

@@ -11,6 +11,7 @@ from .server_xml import Connector, ServerXml, number_of
 __all__ = ["Pair", "find_pairs", "port_of", "socket_of"]
 
 _NO_PORT = -1
+_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ def find_pairs(
         findings: of the whole check.
     """
     if not server.connectors:
-        _no_connector(config, server, whose, findings)
+        if not _speaks_http(config, server, whose, findings):
+            _no_connector(config, server, whose, findings)
         return []
     if whose is not None:
         return _said(config, server, whose, findings)
@@ -76,8 +78,9 @@ def find_pairs(
             _several(connector, candidates, server, findings)
         else:
             found.append(_pair(config, connector, candidates[0]))
-    for connector in () if found else lost:
-        _nobody(config, connector, findings)
+    if not found and lost and not _speaks_http(config, server, whose, findings):
+        for connector in lost:
+            _nobody(config, connector, findings)
     return found
 
 
@@ -91,8 +94,11 @@ def _said(config: Config, server: ServerXml, whose: str, findings: Findings) -> 
         return []
     same = next(c for c in _containers(config, config.containers.values()) if worker in c)
     reached = [c for c in server.connectors if _is_reached(worker, c)]
-    if len(reached) == 1 or len(server.connectors) == 1:
+    is_elsewhere = any(_is_reached(worker, c) for c in server.others)
+    if len(reached) == 1 or (len(server.connectors) == 1 and not is_elsewhere):
         return [_pair(config, (reached or server.connectors)[0], same)]
+    if _speaks_http(config, server, whose, findings):
+        return []
     ports = ", ".join(str(port_of(connector)) for connector in server.connectors)
     what = f"no AJP connector is at {worker.address}, where worker {whose} looks for it"
     findings.error(place, f"{what}: there are {ports}")
@@ -111,9 +117,10 @@ def _leads_to(config: Config, connector: Connector) -> list[WorkerConfig]:
 
 def _containers(config: Config, workers: Iterable[WorkerConfig]) -> list[tuple[WorkerConfig, ...]]:
     """Workers side by side that lead to one address."""
-    found: dict[str, list[WorkerConfig]] = {}
+    found: dict[tuple[str, int], list[WorkerConfig]] = {}
     for worker in workers:
-        found.setdefault(worker.address, []).append(worker)
+        host = "localhost" if worker.host in _LOOPBACK else worker.host
+        found.setdefault((host, worker.port), []).append(worker)
     return [tuple(same) for same in found.values()]
 
 
@@ -172,6 +179,20 @@ def _nobody(config: Config, connector: Connector, findings: Findings) -> None:
         (worker,) = config.containers.values()
         fix = f'; write port="{worker.port}"'
     findings.error(connector.element.where("port"), f"{what}{fix}", directive="port")
+
+
+def _speaks_http(config: Config, server: ServerXml, whose: str | None, findings: Findings) -> bool:
+    """Whether workers look for a port where HTTP is spoken; that is an error, and said."""
+    workers = [w for w in config.containers.values() if whose in (None, w.name)]
+    found = [(w, other) for other in server.others for w in workers if _is_reached(w, other)]
+    ports = [port for port in map(port_of, server.connectors) if port is not None]
+    for worker, other in found:
+        protocol = other.element.text("protocol", "HTTP/1.1") or "another protocol"
+        what = f"looks for port {worker.port}, where {protocol} is spoken and not AJP"
+        fix = f"; write port = {ports[0]} in the worker" if len(ports) == 1 else ""
+        place = other.element.where("port")
+        findings.error(place, f"worker {worker.name}: {what}{fix}", directive="port")
+    return bool(found)
 
 
 def _no_connector(config: Config, server: ServerXml, whose: str | None, findings: Findings) -> None:

@@ -11,6 +11,8 @@ Source: Tomcat `Digester` and `IntrospectionUtils.replaceProperties` for `${name
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Final
 from xml.parsers import expat
@@ -108,11 +110,13 @@ class ServerXml:
     Attributes:
         file: as it was named.
         connectors: those that speak AJP.
+        others: those that do not.
         commented: line of an AJP connector that stands in a comment; None for none.
     """
 
     file: str
     connectors: tuple[Connector, ...] = ()
+    others: tuple[Connector, ...] = ()
     commented: int | None = None
 
 
@@ -188,6 +192,11 @@ class _Refused(Exception):  # noqa: N818 - it is the file that is refused
         self.line = line
 
 
+def _speaks_ajp(element: Element) -> bool:
+    """Whether a connector does; one whose protocol is not known does not."""
+    return _AJP.fullmatch(element.text("protocol") or "") is not None
+
+
 class _Reader:
     """Reads one file."""
 
@@ -214,18 +223,18 @@ class _Reader:
         if self._server is None:
             findings.error(Place(self._path, 1), "is no server.xml: its root is not <Server>")
             return None
+        connectors = tuple(self._connectors(self._server))
+        speaks_ajp = [_speaks_ajp(each.element) for each in connectors]
         return ServerXml(
             file=self._path,
-            connectors=tuple(self._connectors(self._server)),
+            connectors=tuple(compress(connectors, speaks_ajp)),
+            others=tuple(compress(connectors, map(not_, speaks_ajp))),
             commented=self._commented,
         )
 
     def _connectors(self, server: Element) -> Iterable[Connector]:
         for service in self._services:
             for element in service.connectors:
-                protocol = element.text("protocol", "HTTP/1.1")
-                if protocol is None or not _AJP.fullmatch(protocol):
-                    continue
                 executor = element.text("executor")
                 yield Connector(
                     element=element,

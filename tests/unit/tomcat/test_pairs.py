@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ajpd.cli import main
-from tests.unit.tomcat.stage import BALANCER, FITS, configuration, said, server_xml
+from tests.unit.tomcat.stage import BALANCER, FITS, WORKER, configuration, said, server_xml
 
 
 def test_one_port_and_two_containers(tmp_path: Path) -> None:
@@ -94,3 +94,22 @@ def test_the_protocol_has_one_spelling(tmp_path: Path) -> None:
 def test_a_name_with_an_equals_sign(tmp_path: Path) -> None:
     path = server_xml(tmp_path, name="a=b.xml")
     assert said(configuration(tmp_path), path) == ([], [])
+
+
+@pytest.mark.parametrize("whose", ["", "n1="])
+def test_the_port_of_browsers_is_not_that_of_web_servers(tmp_path: Path, whose: str) -> None:
+    config = configuration(tmp_path, WORKER.replace("8009", "8080"))
+    (only,), _ = said(config, f"{whose}{server_xml(tmp_path)}")
+    assert only.startswith("server.xml:5:")
+    assert "worker n1: looks for port 8080, where HTTP/1.1 is spoken and not AJP" in only
+    assert only.endswith("write port = 8009 in the worker")
+    path = tmp_path / "plain.xml"
+    path.write_text('<Server><Service><Connector port="8080"/></Service></Server>')
+    (only,), _ = said(config, f"{whose}{path}")
+    assert only.endswith("where HTTP/1.1 is spoken and not AJP")
+
+
+def test_one_tomcat_under_two_names(tmp_path: Path) -> None:
+    more = "[worker.too]\nhost = '127.0.0.1'\nport = 8009\nsecret = 'other'\n"
+    (only,), _ = said(configuration(tmp_path, more=more), server_xml(tmp_path))
+    assert "another secret than that of worker too" in only
