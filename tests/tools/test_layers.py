@@ -212,6 +212,7 @@ IMPORTING = [
     "proxy",
     "parameters",
     "elsewhere",
+    "access",
     "around",
     "expressions",
     "containers",

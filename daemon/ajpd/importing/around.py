@@ -13,13 +13,13 @@ from typing import Final
 
 from ajpd.config.errors import suggest
 
-from .draft import Draft, Server
+from .draft import Draft, Guard, Server
 from .elsewhere import saying
 from .parameters import duration
 from .proxy import ProxyReader, milliseconds
 from .reading import Statement, setting
 from .remarks import Remarks
-from .syntax import Block, Line
+from .syntax import Block, Line, words_of
 
 __all__ = ["AroundReader"]
 
@@ -101,7 +101,18 @@ class AroundReader:
             return
         is_note, reason, advice = found
         is_guard = key in _GUARDS or key.startswith(("auth", "shib"))
-        if is_guard and self._is_free(statement):
+        worker = _mounted(statement.block)
+        if key in _GUARDS and worker:
+            self._draft.guards.append(
+                Guard(
+                    worker=worker,
+                    directive=name,
+                    words=statement.words,
+                    place=place,
+                    is_free=self._is_free(statement),
+                )
+            )
+        elif is_guard and self._is_free(statement):
             self._remarks.note(place, name, "everybody who reaches ajpd gets there")
         elif is_note:
             self._remarks.note(place, name, reason, advice)
@@ -236,6 +247,16 @@ class AroundReader:
             statement.name,
             "a PROXY header is understood from whoever is in trusted_proxies of [server]",
         )
+
+
+def _mounted(block: Block | None) -> str:
+    """The worker of a JkMount in the same Location, or an empty text."""
+    lines = [] if block is None else [each for each in block.children if isinstance(each, Line)]
+    for line in lines:
+        words = words_of(line.args)
+        if line.name.lower() == "jkmount" and len(words) == 1:
+            return words[0]
+    return ""
 
 
 def _lets_in(block: Block | None) -> bool:

@@ -26,7 +26,7 @@ __all__ = ["Address", "Containers", "Group", "Table", "parse_url"]
 
 _URL: Final = re.compile(
     r"(?:unix:(?P<socket>[^|]+)\|)?(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
-    r"(?P<host>\[[^\]]*\]|[^/:]*)(?::(?P<port>[^/]*))?(?P<path>/.*)?",
+    r"(?P<host>\[[^\]]*\]|[^/:$]*)(?::(?P<port>[^/$]*))?(?P<path>[/$].*)?",
 )
 _PORT: Final = 8009
 _MOST_MEMBERS: Final = 64

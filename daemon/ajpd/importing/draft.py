@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 from ajpd.config.errors import Place
 
-__all__ = ["Balancer", "Draft", "Member", "Parameters", "Pass", "Rule", "Server", "Setting"]
+__all__ = [
+    "Balancer",
+    "Draft",
+    "Guard",
+    "Member",
+    "Parameters",
+    "Pass",
+    "Rule",
+    "Server",
+    "Setting",
+]
 
 Scalar = str | int | bool | list[str] | list[int]
 
@@ -97,6 +107,25 @@ class Balancer:
     parameters: Parameters = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Who may get to the worker of a JkMount that stands in the same Location.
+
+    Attributes:
+        worker: its name.
+        directive: Require, Allow and so on.
+        words: its arguments.
+        place: of it.
+        is_free: it lets everybody in.
+    """
+
+    worker: str
+    directive: str
+    words: tuple[str, ...]
+    place: Place
+    is_free: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class Server:
     """The main server or one virtual host.
@@ -123,7 +152,6 @@ class Server:
     balancers: dict[str, Balancer] = field(default_factory=dict)
     map_file: Setting | None = None
     copies: bool | None = None
-    inherits_passes: bool = True
     tls: dict[str, list[Setting]] = field(default_factory=dict)
     shows_own_errors: bool = False
     timeout_ms: Setting | None = None
@@ -163,6 +191,7 @@ class Draft:
         listens: addresses of Listen, with the protocol if one is written.
         environment: SetEnv.
         wanted: names of JkEnvVar with their defaults.
+        guards: access to Locations with a JkMount.
         root: ServerRoot, for `$(ServerRoot)`.
     """
 
@@ -177,6 +206,7 @@ class Draft:
     listens: list[tuple[str, str, Place]] = field(default_factory=list)
     environment: dict[str, Setting] = field(default_factory=dict)
     wanted: dict[str, tuple[str | None, Place]] = field(default_factory=dict)
+    guards: list[Guard] = field(default_factory=list)
     root: str = ""
 
     def set(self, section: str, key: str, setting: Setting) -> None:

@@ -13,6 +13,7 @@ from ajpd.config.load import load_toml
 from ajpd.config.model import MountSource
 from ajpd.config.urimap import parse_rule
 
+from .access import take_guards
 from .around import AroundReader
 from .containers import Containers, Table
 from .draft import Draft, Rule, Setting
@@ -100,8 +101,10 @@ class _Importer:
         plan = plan_hosts(draft, passed, remarks)
         take_variables(draft, remarks)
         found = listening(draft, self._sources, remarks, self._options.listen)
+        rules = [rule for table in (plan.others, *plan.hosts) for rule in table.rules.values()]
+        take_guards(draft, rules, workers.statuses, remarks)
         tables = [*workers.tables, *containers.tables]
-        self._make_up(workers, plan, tables)
+        self._make_up(workers, rules, tables)
         workers.names |= {table.name for table in containers.tables}
         writer = self._written(workers, plan, found, tables)
         is_good = self._check(writer)
@@ -155,10 +158,9 @@ class _Importer:
 
     # --- putting together -------------------------------------------------------------------------
 
-    def _make_up(self, workers: Workers, plan: Plan, tables: list[Table]) -> None:
+    def _make_up(self, workers: Workers, rules: Sequence[Rule], tables: list[Table]) -> None:
         """Without any workers file mod_jk has one worker, ajp13."""
         draft = self._draft
-        rules = [rule for table in (plan.others, *plan.hosts) for rule in table.rules.values()]
         wanted = [rule for rule in rules if rule.worker == "ajp13"]
         if workers.file or draft.properties or draft.lacks_workers or not wanted:
             return
@@ -220,6 +222,7 @@ class _Importer:
         for table in tables:
             writer.worker(table)
         self._write_rules(writer, workers, plan)
+        writer.section("status", draft.settings.get("status", {}))
         writer.section("log", draft.settings.get("log", {}))
         return writer
 

@@ -86,7 +86,7 @@ class Passes:
 
     def _effective(self, server: Server) -> list[Pass]:
         """Those of Locations first, then those of the main server, then the server's own."""
-        others = [] if server.is_main or not server.inherits_passes else self._draft.main.passes
+        others = [] if server.is_main else self._draft.main.passes
         own = server.passes
         return [
             *(each for each in own if each.is_of_location),

@@ -295,7 +295,16 @@ class ProxyReader:
             )  # fmt: skip
 
     def _inherit(self, statement: Statement) -> None:
-        statement.server.inherits_passes = statement.words[0].lower() != "off"
+        if statement.words[0].lower() != "off":
+            self._remarks.note(statement.place, statement.name, "so it is in any case")
+            return
+        # Tried out with 2.4.71: Off changes nothing, in the main server neither.
+        self._remarks.warn(
+            statement.place,
+            statement.name,
+            "Apache 2.4 takes over the main server's ProxyPass with Off as well, and so it is here",
+            "take the rules that are not wanted away from the [host]",
+        )
 
     def _reverse(self, statement: Statement) -> None:
         self._remarks.note(statement.place, statement.name, _REVERSE)

@@ -7,7 +7,7 @@ Source: mod_jk `mod_jk.c` (jk_set_worker_property, init_jk) and `jk_worker.c` (w
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -43,6 +43,7 @@ class Workers:
     Attributes:
         names: that rules may have.
         taken: all names, members of balancers too.
+        statuses: names of those that are status workers.
         is_known: the names are all that there are; a broken file may have more.
         file: that ajpd.toml has to name; empty where there is none.
         tables: in its place.
@@ -50,6 +51,7 @@ class Workers:
 
     names: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
+    statuses: set[str] = field(default_factory=set)
     is_known: bool = True
     file: str = ""
     tables: list[Table] = field(default_factory=list)
@@ -84,6 +86,7 @@ def read_workers(draft: Draft, remarks: Remarks, *, in_place: bool) -> Workers:
     return Workers(
         names={name for name, _ in parts.listed},
         taken=set(parts.sections),
+        statuses=_statuses(parts.sections),
         is_known=parts.is_complete,
         file=file,
     )
@@ -154,6 +157,7 @@ class _InPlace:
         return Workers(
             names={name for name in names if name in self._sections},
             taken=set(self._sections),
+            statuses=_statuses(self._sections),
             tables=tables,
         )
 
@@ -188,6 +192,10 @@ class _InPlace:
         name, written = _written(directive, value)
         if name and (name == entry.name or name not in section.entries):
             table.settings[name] = Setting(value=written, place=place)
+
+
+def _statuses(sections: Mapping[str, Section]) -> set[str]:
+    return {name for name, section in sections.items() if section.kind == "status"}
 
 
 def _written(directive: Directive, value: object) -> tuple[str, Scalar]:
