@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from ajp._codec import decode_from_web_server
@@ -330,8 +331,7 @@ def forwarded_of(course: Course) -> Forwarded | None:
     if packet is None or container is None or course.rehearsal.status:
         return None
     message = decode_from_web_server(packet[_PACKET_HEAD:])
-    if not isinstance(message, ForwardRequest):
-        return None
+    assert isinstance(message, ForwardRequest)
     query = message.query_string
     return Forwarded(
         worker=container.name,
@@ -366,13 +366,11 @@ def answer_of(course: Course, rules: tuple[Rule, ...]) -> Answer | None:
     rehearsal = course.rehearsal
     if not rehearsal.status:
         return None
-    why = rehearsal.detail
+    why = rehearsal.detail or HTTPStatus(rehearsal.status).phrase
     if rehearsal.reason is Reason.NO_MAPPING:
         why = _no_mapping(course, rules)
     elif rehearsal.refusal is not None:
         why = f"{rehearsal.refusal.why}; asked {rehearsal.pauses + 1} times"
-    elif rehearsal.reason is Reason.BAD_REQUEST and not why:
-        why = "the request cannot be understood"
     return Answer(status=rehearsal.status, reason=str(rehearsal.reason or ""), why=why)
 
 

@@ -183,7 +183,7 @@ class Explanation:
 
     request: str
     is_live: bool
-    host: HostFound | None = None
+    host: HostFound
     path: str | None = None
     rules: tuple[Rule, ...] = ()
     worker: WorkerFound | None = None

@@ -34,8 +34,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 def as_text(explanation: Explanation) -> list[str]:
     """All of it, a line each."""
     lines = [explanation.request]
-    if explanation.host is not None:
-        lines += _part("host", _host(explanation.host))
+    lines += _part("host", _host(explanation.host))
     if explanation.path is not None:
         lines += _part("path", [f"{explanation.path} is compared with the rules"])
     if explanation.rules:

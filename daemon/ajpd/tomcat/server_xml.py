@@ -213,7 +213,6 @@ class _Reader:
         self._parser.EndElementHandler = self._end
         self._parser.CommentHandler = self._comment
         self._parser.EntityDeclHandler = self._entity
-        self._parser.ExternalEntityRefHandler = self._external
         self._parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
 
     def read(self) -> None:
@@ -284,11 +283,13 @@ class _Reader:
         if name is None:
             return {}  # UTF-16, where attributes are told by their element
         found = {}
-        pos = name.end()
+        pos, begin = name.end(), at - self._parser.CurrentColumnNumber
         while (match := _ATTRIBUTE.match(self._data, pos)) is not None:
-            before = self._data[at : match.start(1)]
-            column = match.start(1) - (self._data.rfind(b"\n", 0, match.start(1)) + 1) + 1
-            found[match[1].decode("utf-8", "replace")] = (line + before.count(b"\n"), column)
+            # Values may go over several lines too.
+            line += self._data.count(b"\n", at, match.start(1))
+            begin = max(begin, self._data.rfind(b"\n", at, match.start(1)) + 1)
+            found[match[1].decode("utf-8", "replace")] = (line, match.start(1) - begin + 1)
+            at = match.start(1)
             pos = match.end()
         return found
 
@@ -319,6 +320,3 @@ class _Reader:
             "in its place",
             self._parser.CurrentLineNumber,
         )
-
-    def _external(self, *_: object) -> int:
-        raise _Refused("refers to another file", self._parser.CurrentLineNumber)

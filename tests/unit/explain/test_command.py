@@ -10,6 +10,7 @@ from ajp.table import Table
 from ajpd.cli import main
 from ajpd.ledger import Ledger
 from tests.unit.explain.stage import NODES, TOML, configuration
+from tests.unit.pki import Authority
 
 PORTS = {name: 18300 + number for number, name in enumerate(NODES)}
 
@@ -166,3 +167,78 @@ def test_the_running_daemon_is_asked_and_not_changed(
     assert "does not count: sticky_session is off" in out
     assert "the running daemon has no lb/c: as at a start; ajpd reload brings them in" in out
     assert table.image() == image
+
+
+def written(tmp_path: Path, text: str) -> list[str]:
+    (tmp_path / "t.toml").write_text(text)
+    return ["explain", "-c", str(tmp_path / "t.toml")]
+
+
+def test_one_worker_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = written(tmp_path, '[worker.w]\n[server]\nmax_body_bytes = "10"\n[mount]\n"/*" = "w"\n')
+    assert main([*words, "/x"]) == 0
+    out = capsys.readouterr().out
+    assert "host     localhost: there are no rules for single hosts" in out
+    assert "remarks" not in out
+    assert main([*words, "/x", "--method", "PUT", "-H", "Content-Length: 11"]) == 1
+    out = capsys.readouterr().out
+    assert "answer   413 request_too_large: Request Entity Too Large" in out
+
+
+def test_a_balancer_of_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = '[worker.lb]\ntype = "lb"\nbalance_workers = ["w"]\n[worker.w]\n[mount]\n"/*" = "lb"\n'
+    words = written(tmp_path, text)
+    assert main([*words, "/x;jsessionid=1.q", "-H", "Cookie: JSESSIONID=2.w"]) == 0
+    out = capsys.readouterr().out
+    assert "does not count: the balancer has one member only" in out
+    assert "the path parameter ;jsessionid hides the cookie JSESSIONID" in out
+    assert "it is the only member" in out
+
+
+def test_no_rule_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = '[worker.w]\n[mount]\n"/a" = "w"\n[host."h.example"]\nmount = {}\n'
+    assert main([*written(tmp_path, text), "http://h.example/x"]) == 1
+    assert "answer   404 no_mapping: there is no rule" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "why"),
+    [
+        ("/a", "/a/", "differs in the slash at its end"),
+        ("/a", "/A", "differs in upper and lower case"),
+        ("/a", "/ab", "the path is another"),
+        ("/a", "/b", "the path is another"),
+        ("/a/*", "/a", "begins behind the slash: /a|/* has both"),
+        ("/a/*", "/b/c", "does not begin with /a/"),
+        ("/a/*.jsp", "/a/b.html", "does not end in .jsp"),
+        ("/a/*.?sp", "/a/b.html", "does not match"),
+        ("/a/*b*c", "/a/c", "does not match"),
+    ],
+)
+def test_near_misses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pattern: str, path: str, why: str
+) -> None:
+    words = written(tmp_path, f'[worker.w]\n[mount]\n"{pattern}" = "w"\n')
+    assert main([*words, path]) == 1
+    assert f"{pattern}=w ({tmp_path / 't.toml'}:3): {why}" in capsys.readouterr().out
+
+
+def test_many_misses_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = "".join(f'"/a{n:02}" = "w"\n' for n in range(15))
+    assert main([*written(tmp_path, f"[worker.w]\n[mount]\n{rules}"), "/x"]) == 1
+    out = capsys.readouterr().out
+    assert "/a11=w" in out
+    assert "/a12=w" not in out
+    assert "3 more that do not match" in out
+
+
+def test_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Authority().server(tmp_path, "www", "www.example")
+    text = (
+        f'[worker.w]\n[mount]\n"/*" = "w"\n[tls]\nlisten = ["127.0.0.1:0"]\n'
+        f'certificate = "{tmp_path}/www.pem"\nkey = "{tmp_path}/www.key"\n'
+    )
+    assert main([*written(tmp_path, text), "https://h.example/x"]) == 0
+    out = capsys.readouterr().out
+    assert "which asked https://h.example:443" in out
+    assert "a client's certificate, and what follows from one, is not looked at" in out

@@ -1,9 +1,11 @@
 """Each attribute that has to fit: what is said where it does not, and nothing where it does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ajpd.config.model import TlsConfig
 from tests.unit.tomcat.stage import (
     BALANCER,
     ENGINE_LINE,
@@ -227,3 +229,40 @@ def test_what_only_that_tomcat_knows(tmp_path: Path, name: str, raw: str) -> Non
     assert (
         f"{name} is ${{a}}, which only that Tomcat knows: say it with --property a=…" in warnings[0]
     )
+
+
+def test_unix_sockets(tmp_path: Path) -> None:
+    unix = configuration(tmp_path, worker='host = "unix:/run/a"')
+    (only,), _ = said(unix, f"n1={server_xml(tmp_path, FITS)}")
+    assert 'looks for the socket /run/a; write unixDomainSocketPath="/run/a"' in only
+    (only,), _ = said(configuration(tmp_path), f"n1={server_xml(tmp_path, UNIX)}")
+    assert "this connector listens on a Unix socket only" in only
+    (tmp_path / "plain.xml").write_text("<Server/>")
+    (only,), _ = said(unix, tmp_path / "plain.xml")
+    assert only.endswith('protocol="AJP/1.3" unixDomainSocketPath="/run/a" secret="…" />')
+
+
+def test_a_connector_without_a_port(tmp_path: Path) -> None:
+    path = server_xml(tmp_path, 'secret="s3cret"')
+    (only,), _ = said(configuration(tmp_path), f"n1={path}")
+    assert 'this connector has no port; write port="8009"' in only
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_said"),
+    [
+        ("", True),
+        ('tomcatAuthentication="true"', True),
+        ('tomcatAuthentication="false"', False),
+        ('tomcatAuthorization="true"', False),
+        ('tomcatAuthorization="${a}"', False),
+    ],
+)
+def test_users_of_certificates(tmp_path: Path, attributes: str, is_said: bool) -> None:
+    tls = TlsConfig(listen=(), pairs=(), remote_user=b"CN")
+    config = replace(configuration(tmp_path), tls=tls)
+    errors, warnings = said(config, server_xml(tmp_path, f"{FITS} {attributes}"))
+    assert errors == []
+    found = [each for each in warnings if "Tomcat does not look at it" in each]
+    assert bool(found) is is_said
+    assert all(each.endswith('write tomcatAuthentication="false"') for each in found)

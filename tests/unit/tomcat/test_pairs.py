@@ -113,3 +113,14 @@ def test_one_tomcat_under_two_names(tmp_path: Path) -> None:
     more = "[worker.too]\nhost = '127.0.0.1'\nport = 8009\nsecret = 'other'\n"
     (only,), _ = said(configuration(tmp_path, more=more), server_xml(tmp_path))
     assert "another secret than that of worker too" in only
+
+
+def test_a_file_that_cannot_be_read_is_one_of_several(tmp_path: Path) -> None:
+    errors, _ = said(configuration(tmp_path), tmp_path / "no.xml", server_xml(tmp_path, 'port="1"'))
+    assert [error.partition(":")[0] for error in errors] == ["no.xml", "server.xml"]
+
+
+def test_several_workers_and_no_connector(tmp_path: Path) -> None:
+    (tmp_path / "plain.xml").write_text("<Server/>")
+    (only,), _ = said(configuration(tmp_path, BALANCER), tmp_path / "plain.xml")
+    assert only.endswith('<Connector protocol="AJP/1.3" port="8009" address="…" secret="…" />')

@@ -72,9 +72,10 @@ def test_every_attribute_has_its_line(tmp_path: Path) -> None:
     assert places == {"port": (10, 9), "protocol": (10, 36), "secret": (11, 25), "missing": (9, 5)}
 
 
-def test_a_file_in_utf_16_is_told_by_elements(tmp_path: Path) -> None:
-    text = WHOLE.replace('version="1.0"', 'version="1.0" encoding="UTF-16"').encode("utf-16")
-    found, errors = read(written(tmp_path, text))
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_told_by_elements(tmp_path: Path, encoding: str) -> None:
+    text = "\ufeff" + WHOLE.replace('version="1.0"', 'version="1.0" encoding="UTF-16"')
+    found, errors = read(written(tmp_path, text.encode(encoding)))
     assert errors == []
     assert found is not None
     assert found.connectors[0].element.where("port").line == 9
@@ -146,3 +147,29 @@ def test_files_that_are_not_there_or_too_large(
     assert "cannot be read" in read(tmp_path)[1][0]
     monkeypatch.setattr(module, "MOST_BYTES", 10)
     assert "more than 10 bytes" in read(written(tmp_path, WHOLE))[1][0]
+
+
+def test_huge_tags_take_no_time(tmp_path: Path) -> None:
+    many = " ".join(f"a{number}='1'" for number in range(200_000))
+    text = f"<Server><Service><Connector protocol='AJP/1.3' {many}/></Service></Server>"
+    began = time.monotonic()
+    found, errors = read(written(tmp_path, text))
+    assert errors == []
+    assert found is not None
+    place = found.connectors[0].element.where("a199999")
+    assert (place.line, place.column) == (1, text.index("a199999=") + 1)
+    assert time.monotonic() - began < 10
+
+
+def test_lines_go_on_behind_values_of_several_lines(tmp_path: Path) -> None:
+    connector = "\n  <Connector protocol='AJP/1.3' a='1\n2\n3' b='4'\n  c='5'/>"
+    text = f"<Server><Service>{connector}</Service></Server>"
+    found, _ = read(written(tmp_path, text))
+    assert found is not None
+    element = found.connectors[0].element
+    assert [element.where(name)[1:] for name in ("protocol", "a", "b", "c")] == [
+        (2, 14),
+        (2, 33),
+        (4, 4),
+        (5, 3),
+    ]
