@@ -185,7 +185,8 @@ class ProxyReader:
             if name.lower() in FLAGS and not equals:
                 found[name.lower()] = setting(statement, "on")
             elif not equals:
-                self._broken(statement, f"{word} has no value")
+                # The word stays out: it may be the end of a secret.
+                self._broken(statement, "one of its parameters has no value")
             else:
                 found[name.lower()] = setting(statement, value)
         template = found.pop("hctemplate", None)
