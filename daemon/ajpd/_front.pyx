@@ -467,7 +467,12 @@ cdef class Front(ClientSide):
     cdef int _refuse(self, int status, object reason, str problem) except -1:
         """Answer a request that never became an exchange, and close."""
         logger.info(
-            "client=%s status=%d reason=%s error=%s", self._client(), status, reason, problem
+            "client=%s status=%d reason=%s error=%s",
+            self._client(),
+            status,
+            reason,
+            problem,
+            extra={"about": (status, reason)},
         )
         self.service.count_refusal(reason, status)
         if self.service.access is not None:

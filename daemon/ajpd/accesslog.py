@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ._logline import OPS, LogLines
+from .syslog import Syslog
 
 __all__ = ["AccessFormatError", "AccessLog", "compile_format"]
 
@@ -123,18 +124,20 @@ class AccessLog:
     Args:
         fd: open for appending; somebody else's to close.
         text: a format, see `compile_format`.
+        syslog: where lines go in place of `fd`; None for there.
 
     Attributes:
         lines: takes what is to be written.
     """
 
-    def __init__(self, fd: int, text: str) -> None:
+    def __init__(self, fd: int, text: str, syslog: Syslog | None = None) -> None:
+        self._syslog = syslog
         self.lines = LogLines(compile_format(text), self._wait, self._full)
         self._fd = fd
         self._loop = asyncio.get_running_loop()
         self._rest = b""
         self._timer: asyncio.TimerHandle | None = None
-        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._is_file = syslog is None and stat.S_ISREG(os.fstat(fd).st_mode)
         self.lines.most = MOST_KEPT_FOR_FILE if self._is_file else MOST_KEPT
         self.lines.full = FULL
         self._is_failing = False
@@ -170,6 +173,9 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write what there is, as far as it is taken without waiting."""
+        if self._syslog is not None:
+            self._send(self._syslog)
+            return
         data = self._rest + self.lines.take()
         try:
             while data and self._is_ready():
@@ -184,6 +190,17 @@ class AccessLog:
             self._say_well()
         self._rest = data
         self.lines.kept = len(data)
+
+    def _send(self, syslog: Syslog) -> None:
+        """Send each line by itself; what is not taken is lost."""
+        lines = self.lines.take().decode("ascii").splitlines()
+        lost = sum(not syslog.send(logging.INFO, line) for line in lines)
+        self.lines.dropped += lost
+        if not lost:
+            self._say_well()
+        elif not self._is_failing:
+            logger.error("the access log cannot be sent to syslog; trying again")
+            self._is_failing = True
 
     def _is_ready(self) -> bool:
         return self._is_file or bool(select.select((), (self._fd,), (), 0)[1])

@@ -19,6 +19,7 @@ from .child import run_child
 from .config.model import Config
 from .ledger import Ledger
 from .listeners import Listeners
+from .log import say_repeats
 from .opened import Opened
 
 __all__ = ["Child", "Generation", "backoff", "spawn", "words_of"]
@@ -194,6 +195,7 @@ def _live(generation: Generation, lane: int, slot: int, channel: socket.socket) 
     except BaseException:
         logger.exception("process %d ends by an error of its own", os.getpid())
     finally:
+        say_repeats(all_of_them=True)
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -7,12 +7,16 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final, TextIO, cast
 
+from .repeats import Repeats
+from .syslog import PREFIX, Destination, Syslog, SyslogHandler
+
 __all__ = [
     "AccessFile",
     "access_file",
     "open_files",
     "open_log",
     "reopen",
+    "say_repeats",
     "setup_logging",
     "take_files",
     "use_access",
@@ -56,7 +60,11 @@ class AccessFile:
     """The descriptor of an access log; opened again in place as every log.
 
     Args:
-        path: to append to; `-` for standard output.
+        path: to append to; `-` for standard output, or `syslog:` and what `Destination` reads.
+
+    Attributes:
+        fd: to write to; -1 where it is syslog.
+        syslog: where that is it; else None.
 
     Raises:
         OSError: the file cannot be opened.
@@ -65,7 +73,11 @@ class AccessFile:
     def __init__(self, path: str) -> None:
         self._known: tuple[str, int] | None = None
         self.fd = 1
-        if path != "-":
+        self.syslog: Syslog | None = None
+        if path.startswith(PREFIX):
+            self.fd = -1
+            self.syslog = Syslog(Destination.parse(path))
+        elif path != "-":
             path = os.path.abspath(path)
             self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             self._known = (path, self.fd)
@@ -76,6 +88,14 @@ class AccessFile:
         if self._known is not None and self._known in _opened:
             _opened.remove(self._known)
             os.close(self.fd)
+        if self.syslog is not None:
+            self.syslog.close()
+
+
+class _Used:
+    """Which log this process writes to, and what stands before it."""
+
+    repeats: Repeats | None = None
 
 
 class _Access:
@@ -99,7 +119,7 @@ def setup_logging(level: str, file: str = "") -> None:
 
     Args:
         level: debug, info, warning or error.
-        file: path to append to; empty for stderr.
+        file: path to append to; empty for stderr; or `syslog:` and what `Destination` reads.
 
     Raises:
         OSError: the file cannot be opened.
@@ -113,18 +133,41 @@ def open_log(file: str) -> logging.Handler:
     Raises:
         OSError: the file cannot be opened.
     """
-    handler: logging.Handler = _LogFile(file) if file else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler: logging.Handler
+    if file.startswith(PREFIX):
+        handler = SyslogHandler(Syslog(Destination.parse(file)))
+        # It has the time itself.
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    else:
+        handler = _LogFile(file) if file else logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.addFilter(Repeats(handler))
     return handler
 
 
 def use_log(handler: logging.Handler, level: str) -> None:
     """Send all messages there from now on; what was used before stays open."""
+    say_repeats(all_of_them=True)
+    found = [each for each in handler.filters if isinstance(each, Repeats)]
+    _Used.repeats = found[0] if found else None
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.propagate = False
         logger.setLevel(level.upper())
+
+
+def say_repeats(*, all_of_them: bool = False) -> None:
+    """Write how often messages came that were held back.
+
+    Args:
+        all_of_them: those too that may still come more often.
+    """
+    if _Used.repeats is not None:
+        if all_of_them:
+            _Used.repeats.finish()
+        else:
+            _Used.repeats.look()
 
 
 def open_files() -> Sequence[tuple[str, int]]:

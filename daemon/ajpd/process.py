@@ -33,7 +33,7 @@ from .http.proxy_protocol import ProxyHeader
 from .ledger import Ledger
 from .listeners import BACKLOG, remove_files
 from .live import LOOK_EVERY, Live
-from .log import access_file
+from .log import access_file, say_repeats
 from .metrics.serving import MetricsServer
 from .prober import Prober
 from .remap import MapWatch
@@ -205,7 +205,7 @@ class Process:
         file = access_file()
         if file is None:
             return None
-        log = AccessLog(file.fd, config.log.access_format)
+        log = AccessLog(file.fd, config.log.access_format, file.syslog)
         self.service.access = log.lines
         return log
 
@@ -268,6 +268,7 @@ class Process:
             self.ledger.column.heartbeat(time.monotonic_ns())
         for group in self.groups.values():
             maintain(group, self._loop.time())
+        say_repeats()
         self._upkeep_timer = self._loop.call_later(MAINTAIN_EVERY, self._upkeep)
 
     def _follow(self) -> None:

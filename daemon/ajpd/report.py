@@ -51,6 +51,7 @@ def exchange_failed(
         attempts,
         name,
         error or "-",
+        extra={"about": (worker, reason, status)},
     )
 
 
@@ -72,4 +73,5 @@ def trying_again(
         reason,
         progress.name,
         error,
+        extra={"about": (worker, reason)},
     )

@@ -141,7 +141,12 @@ class TLSListener:
         address = peer[0].partition("%")[0] if isinstance(peer, tuple) else None
         if 0 < self._most <= self.handshakes + self._taken():
             sock.close()
-            logger.info("client=%s cut off: %d handshakes", address or "-", self.handshakes)
+            logger.info(
+                "client=%s cut off: %d handshakes",
+                address or "-",
+                self.handshakes,
+                extra={"about": "cut off"},
+            )
             return
         task = self._loop.create_task(self._admit(sock, address), name=f"tls {address}")
         self._handshakes.add(task)
@@ -159,7 +164,12 @@ class TLSListener:
             return
         except (OSError, BadProxyHeader) as exc:
             sock.close()
-            logger.info("client=%s PROXY header: %s", address or "-", str(exc) or "not in time")
+            logger.info(
+                "client=%s PROXY header: %s",
+                address or "-",
+                str(exc) or "not in time",
+                extra={"about": "PROXY header"},
+            )
             return
         except BaseException:
             sock.close()
@@ -176,9 +186,16 @@ class TLSListener:
             )
             is_done = True
         except ssl.SSLError as exc:
-            logger.info("client=%s TLS handshake: %s", address or "-", _words(exc))
+            words = _words(exc)
+            logger.info(
+                "client=%s TLS handshake: %s", address or "-", words, extra={"about": words}
+            )
         except ConnectionAbortedError:
-            logger.info("client=%s TLS handshake: not done in time", address or "-")
+            logger.info(
+                "client=%s TLS handshake: not done in time",
+                address or "-",
+                extra={"about": "not in time"},
+            )
         except OSError as exc:
             # It hung up, as the health checks of balancers do.
             logger.debug("client=%s TLS handshake: %s", address or "-", exc)

@@ -73,6 +73,8 @@ AJPD: dict[str, float] = {
     "http.proxy_protocol": 60,
     "http.forwarded": 60,
     "_logline": 60,
+    "repeats": 60,
+    "syslog": 60,
     "accesslog": 60.1,
     "client_certificate": 60,
     "http._request": 60,

@@ -10,6 +10,7 @@ from typing import Final, cast
 
 from ajpd.accesslog import AccessFormatError, compile_format
 from ajpd.http.forwarded import TrustedProxies
+from ajpd.syslog import PREFIX, Destination
 
 from .balancers import Workers, build_workers
 from .checks import (
@@ -335,7 +336,6 @@ def _table(document: TomlFile | None) -> TableConfig:
 
 
 def _log(document: TomlFile | None, findings: Findings) -> LogConfig:
-    file = beside(document, cast(str, value_of(document, Scope.LOG, "file")))
     access = cast(str, value_of(document, Scope.LOG, "access"))
     text = cast(str, value_of(document, Scope.LOG, "access_format"))
     try:
@@ -345,15 +345,25 @@ def _log(document: TomlFile | None, findings: Findings) -> LogConfig:
         if document is not None and (Scope.LOG, "access_format") in document.values:
             where = document.values[Scope.LOG, "access_format"].place
         findings.error(where, f"access_format: {exc}", directive="access_format")
-    if access.startswith("syslog:") and document is not None:
-        findings.error(
-            document.values[Scope.LOG, "access"].place,
-            "access: syslog is not supported by this version; give a file, - or off",
-            directive="access",
-        )
     return LogConfig(
         level=cast(LogLevel, value_of(document, Scope.LOG, "level")),
-        file=file,
-        access="" if access == "off" else "-" if access == "-" else beside(document, access),
+        file=_log_target(document, "file", findings),
+        access="" if access == "off" else _log_target(document, "access", findings),
         access_format=text,
     )
+
+
+def _log_target(document: TomlFile | None, name: str, findings: Findings) -> str:
+    """A path, or `-`, or syslog; what is wrong with that goes to `findings`."""
+    text = cast(str, value_of(document, Scope.LOG, name))
+    if text == "-" and name == "access":
+        return text
+    if not text.startswith(PREFIX):
+        return beside(document, text)
+    try:
+        Destination.parse(text)
+    except ValueError as exc:
+        assert document is not None
+        place = document.values[Scope.LOG, name].place
+        findings.error(place, f"{name}: {exc}", directive=name)
+    return text

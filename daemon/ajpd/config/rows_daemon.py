@@ -262,13 +262,16 @@ _REST: Final = (
         name="file",
         default="",
         since=_FIRST,
-        doc="Path of the log, relative to ajpd.toml; standard error when empty.",
+        doc="Path of the log, relative to ajpd.toml; standard error when empty; or syslog, as "
+        "syslog:FACILITY of this machine or syslog:FACILITY@HOST:PORT of another one. What is not "
+        "said is daemon and 514.",
     ),
     _log(
         name="access",
         default="off",
         since=_FIRST,
-        doc="Path of the access log, relative to ajpd.toml, - for standard output, or off.",
+        doc="Path of the access log, relative to ajpd.toml, - for standard output, syslog as for "
+        "file, or off.",
     ),
     _log(
         name="access_format",

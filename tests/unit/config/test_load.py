@@ -253,11 +253,12 @@ def test_people_that_are_not_there(tmp_path: Path) -> None:
     ]
 
 
-def test_a_syslog_that_is_not_there_yet_is_no_file_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["access", "file"])
+def test_syslog_is_no_file_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / "ajpd.toml"
-    path.write_text('[log]\naccess = "syslog:/dev/log"\n')
+    path.write_text(f'[log]\n{name} = "syslog:local3@loghost"\n{REST}')
+    assert getattr(load_toml(path).log, name) == "syslog:local3@loghost"
+    path.write_text(f'[log]\n{name} = "syslog:local9"\n{REST}')
     with pytest.raises(ConfigErrors) as broken:
         load_toml(path)
-    assert str(broken.value.errors[-1]).removeprefix(f"{tmp_path}/") == (
-        "ajpd.toml:2: access: syslog is not supported by this version; give a file, - or off"
-    )
+    assert f"2: {name}: there is no facility 'local9'; there are: auth, " in str(broken.value)
