@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from ajp.errors import Reason
 from ajp.snapshot import Kind, Snapshot
 from ajp.table import Table
-from tests.faults.container import Container, never, send, whole
+from tests.faults.container import Container, never, send, wait, whole
 from tests.faults.daemon import Ajpd, ajpd, load, until
 from tests.interop.processes import free_port
 
@@ -21,6 +22,7 @@ pytestmark = [
 ]
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+QUICK = b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 def config(daemon: Ajpd, port: int, *containers: int, more: str = "") -> None:
@@ -89,6 +91,74 @@ async def test_a_killed_process_has_nothing_in_flight(tmp_path: Path) -> None:
         assert look(daemon)["front front"].connected == 0
         for writer in writers:
             writer.transport.abort()
+
+
+async def test_who_waits_and_what_is_idle_when_one_of_two_is_killed(tmp_path: Path) -> None:
+    """What the other process has stays counted, and it works on."""
+    go = asyncio.Event()
+    async with (
+        Container([never]) as stuck,
+        Container([wait(go), send(whole())]) as quick,
+        ajpd(tmp_path) as daemon,
+    ):
+        port = free_port()
+        daemon.config.write_text(
+            f'[server]\nlisten = ["127.0.0.1:{port}"]\nprocesses = 2\n'
+            f'[table]\nfile = "{daemon.folder}/t.shm"\n'
+            f'[worker.quick]\nport = {quick.port}\nprobe = "off"\n'
+            f'[worker.stuck]\nport = {stuck.port}\nprobe = "off"\nconnection_pool_size = 2\n'
+            "connection_acquire_timeout = 60000\n"
+            '[mount]\n"/*" = "stuck"\n"/quick" = "quick"\n'
+        )
+        await daemon.start()
+        users = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
+        for _, writer in users:
+            writer.write(QUICK)
+        # All at once, so that each has a connection to the container.
+        await until(lambda: quick.executions == len(users))
+        go.set()
+        for reader, _ in users:
+            assert (await reader.readuntil(b"fine")).startswith(b"HTTP/1.1 200 ")
+        waiting = [await asyncio.open_connection("127.0.0.1", port) for _ in range(24)]
+        for _, writer in waiting:
+            writer.write(REQUEST)
+        seen = partial(gauges, daemon)
+        await until(lambda: seen("quick") == (0, 16, 16, 0))
+        await until(lambda: seen("stuck") == (24, 4, 0, 20))
+        killed = daemon.children()[0]
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: killed not in daemon.children() and len(daemon.children()) == 2)
+        waiting, users = await left_of(waiting), await left_of(users)
+        left = len(waiting)
+        assert 2 < left < 22
+        await until(lambda: seen("stuck") == (left, 2, 0, left - 2), within=2.0)
+        await until(lambda: seen("quick") == (0, len(quick.open), len(quick.open), 0), within=2.0)
+        assert len(users) == len(quick.open)
+        for reader, writer in users:
+            writer.write(QUICK)
+            assert (await reader.readuntil(b"fine")).startswith(b"HTTP/1.1 200 ")
+        assert look(daemon)["front front"].in_flight == left
+        for _, writer in (*users, *waiting):
+            writer.transport.abort()
+        await until(lambda: seen("stuck") == (0, 0, 0, 0), within=5.0)
+
+
+def gauges(daemon: Ajpd, name: str) -> tuple[int, int, int, int]:
+    found = look(daemon)[f"worker {name}"]
+    return found.in_flight, found.connected, found.idle, found.waiting
+
+
+Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def left_of(links: list[Link]) -> list[Link]:
+    """Those whose process lives; its sockets were closed before anybody was told of its death."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    ended = [link for link in links if link[0].at_eof() or link[0].exception() is not None]
+    for _, writer in ended:
+        writer.transport.abort()
+    return [link for link in links if link not in ended]
 
 
 async def test_busy_limit_is_for_all_processes(tmp_path: Path) -> None:
