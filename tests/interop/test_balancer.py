@@ -6,11 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from ajp.errors import Reason
 from ajp.snapshot import Kind
 
 from .balanced import NODES, BalancedDaemon, Browser, ClusteredTomcat, node_options
@@ -234,7 +235,8 @@ def test_a_node_dies_under_load(pair: Pair, victim: str) -> None:
         stop.set()
         for thread in threads:
             thread.join(20)
-        assert f"member={victim}" in front.process.output()
+        log = front.process.output()
+        assert f"member={victim}" in log
         assert not any(thread.is_alive() for thread in threads)
     executed = pair.recorded()
     gets = sum((load.gets for load in loads), Counter[int]())
@@ -246,6 +248,45 @@ def test_a_node_dies_under_load(pair: Pair, victim: str) -> None:
         assert len(failed) <= 1
         assert all(load.posts[name] == 502 for name in failed)
         assert all(executed[name] == 1 for name in load.posts if name not in failed)
+    # Whoever gets 502 was with the container; what never left us went elsewhere.
+    lost = [line for line in log.splitlines() if "status=502" in line]
+    assert bool(lost) == any(502 in load.posts.values() for load in loads)
+    assert not [line for line in lost if "NOTHING_SENT" in line or "reason=connect" in line]
+
+
+def test_a_post_that_nobody_was_given_is_placed_elsewhere(pair: Pair) -> None:
+    """And where there is nobody else, the answer says that it was not executed: 503, never 502."""
+    pair.record.unlink(missing_ok=True)
+    nowhere = {
+        name: replace(each.connectors[8192], port=free_port())
+        for name, each in pair.tomcats.items()
+    }
+    one = pair.tomcats["nodeB"].connectors[8192]
+    posts = 20
+    for left, status in ((one, 200), (nowhere["nodeB"], 503)):
+        members = {"nodeA": nowhere["nodeA"], "nodeB": left}
+        directory = pair.directory / f"refused-{status}"
+        more = [f"worker.{name}.probe=off" for name in NODES]
+        daemon = BalancedDaemon(directory, members, {"recover_time": 1}, *more, processes=PROCESSES)
+        front = daemon.start()
+        try:
+            for number in range(posts):
+                browser = Browser(front.address)
+                answer = browser.ask(f"/app/record?id={status}-{number}", "POST")
+                browser.close()
+                assert answer.status == status, answer
+            log = front.process.output()
+            slots = {
+                slot.name: slot.totals()
+                for slot in daemon.table().slots()
+                if slot.kind is Kind.WORKER
+            }
+        finally:
+            daemon.stop()
+        assert slots["nodeA"].reasons.keys() == {Reason.CONNECT_REFUSED}
+        assert ("status=503" in log) == (status == 503)
+        assert "status=502" not in log
+    assert pair.recorded() == {f"200-{number}": 1 for number in range(posts)}
 
 
 def test_sessions_that_are_copied_survive_their_node(directory: Path, application: Path) -> None:
