@@ -1,14 +1,24 @@
 """Worker, session, members, packet or answer: what one request came to."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
 from ajp._codec import decode_from_web_server
 from ajp.constants import AttributeCode
 from ajp.errors import Progress, Reason
-from ajp.lb import Activation, Extension, How, Session, State, Verdict, find_session
+from ajp.lb import (
+    Activation,
+    Choice,
+    Extension,
+    How,
+    Method,
+    Session,
+    State,
+    Verdict,
+    find_session,
+)
 from ajp.lb.balancer import Balancer
 from ajp.messages import Attribute, ForwardRequest
 from ajp.retry import may_move_on, may_retry
@@ -265,28 +275,28 @@ def members_of(course: Course, now: float) -> tuple[MemberSeen, ...]:
         return ()
     session, choice = course.rehearsal.session, course.rehearsal.choice
     said = balancer.explain(session, now, extension=rule.extension, choice=choice)
-    turns = _turns(balancer, course, now)
-    if len(turns) > 1:
-        course.remarks.append(
-            f"it could be any of {', '.join(sorted(turns))}: whose turn it is differs from process "
-            "to process"
-        )
     workers = {m.name: m.worker.name for m in course.config.balancers[rule.worker].members}
-    return tuple(
+    members = [
         _member(
             balancer,
             number,
             verdict,
             load=balancer.load(number, now),
             address=course.address(workers[verdict.member]),
-            has_turn=verdict.member in turns,
         )
         for number, verdict in enumerate(said)
-    )
+    ]
+    turns = _turns(balancer, course, now)
+    if len(turns) > 1:
+        course.remarks.append(
+            f"it could be any of {', '.join(sorted(turns))}: whose turn it is differs from process "
+            "to process"
+        )
+    return tuple(replace(member, has_turn=member.name in turns) for member in members)
 
 
 def _member(
-    balancer: Balancer, number: int, verdict: Verdict, *, load: int, address: str, has_turn: bool
+    balancer: Balancer, number: int, verdict: Verdict, *, load: int, address: str
 ) -> MemberSeen:
     member, record = balancer.members[number], balancer.records[number]
     return MemberSeen(
@@ -302,23 +312,28 @@ def _member(
         load=load,
         in_flight=record.in_flight,
         is_chosen=verdict.is_chosen,
-        has_turn=has_turn,
+        has_turn=False,
         why=verdict.text,
     )
 
 
 def _turns(balancer: Balancer, course: Course, now: float) -> set[str]:
-    """Members that would be elected if it were their turn; each process counts turns by itself."""
-    choice = course.rehearsal.choice
-    if choice is None or choice.how is not How.BY_METHOD:
+    """Members that would be elected if it were their turn; each process counts turns by itself.
+
+    What comes after this sees members that were forced, where that is what it takes.
+    """
+    choice, rule = course.rehearsal.choice, course.rule
+    if choice is None or rule is None or choice.how is not How.BY_METHOD:
+        return set()
+    if balancer.settings.method is Method.P2C:
+        course.remarks.append("members are drawn by lot: another time it may be another one")
         return set()
     found = {choice.name}
-    first = balancer.store.offset
     for offset in range(len(balancer.members)):
         balancer.store.offset = offset
-        said = balancer.explain(course.rehearsal.session, now, extension=course.extension)
-        found.update(verdict.member for verdict in said if verdict.is_chosen)
-    balancer.store.offset = first
+        other = balancer.elect(course.rehearsal.session, now, extension=rule.extension)
+        if isinstance(other, Choice):
+            found.add(other.name)
     return found
 
 

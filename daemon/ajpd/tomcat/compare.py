@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from ajpd.config.attributes import tomcat_pattern
 from ajpd.config.errors import Findings, suggest
 from ajpd.config.model import Config, WorkerConfig
 
@@ -263,7 +264,7 @@ class _Comparison:
         if not names or not self._is_known(self._connector, name):
             return
         pattern = self._connector.text(name) or ""
-        fix = f'{name}="{"|".join(each.replace(".", chr(92) + ".") for each in names)}"'
+        fix = f'{name}="{tomcat_pattern(self._config.attributes)}"'
         try:
             refused = _refused(pattern, names)
         except (re.error, FutureWarning) as exc:

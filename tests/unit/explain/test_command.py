@@ -242,3 +242,24 @@ def test_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "which asked https://h.example:443" in out
     assert "a client's certificate, and what follows from one, is not looked at" in out
+
+
+def test_lots_and_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = """[worker.lb]
+type = "lb"
+balance_workers = ["a", "b"]
+[worker.a]
+port = 1
+[worker.b]
+port = 2
+[mount]
+"/*" = "lb"
+"""
+    assert main([*written(tmp_path, text), "/x"]) == 0
+    out = capsys.readouterr().out
+    assert "it could be any of a, b: whose turn it is differs from process to process" in out
+    drawn = text.replace('"lb"\nbal', '"lb"\nmethod = "P2C"\nbal')
+    assert main([*written(tmp_path, drawn), "/x"]) == 0
+    out = capsys.readouterr().out
+    assert "members are drawn by lot: another time it may be another one" in out
+    assert "whose turn" not in out

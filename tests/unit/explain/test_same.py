@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ajp.lb import Activation, State
@@ -167,6 +167,15 @@ def three(each: st.SearchStrategy[T]) -> st.SearchStrategy[list[T]]:
     return st.lists(each, min_size=3, max_size=3)
 
 
+@example(
+    path="/app/stateless/x",
+    cookie=None,
+    parameter=None,
+    method="GET",
+    states=[State.ERROR, State.ERROR, State.ERROR],
+    activations=[Activation.ACTIVE, Activation.ACTIVE, Activation.STOPPED],
+    values=[2, 2, 43],
+)
 @given(
     path=PATHS,
     cookie=st.none() | st.tuples(st.sampled_from(["JSESSIONID", "SID"]), ROUTES),
