@@ -1,9 +1,9 @@
 """Look after the containers: which are there, which are not, and which stand still.
 
 One process of all probes, whichever the table names; when it ends, another one takes over with its
-next look. What it finds is in the table and on the members. Every process looks at the table, and
-has requests leave a container that stands still. How a probe is made is in `ajp.probe`, what it
-does to a member in `ajp.lb`.
+next look, and when it stands still, a few seconds later. What it finds is in the table and on the
+members. Every process looks at the table, and has requests leave a container that stands still. How
+a probe is made is in `ajp.probe`, what it does to a member in `ajp.lb`.
 
 A container is frozen when a CPING is unanswered for freeze_timeout, and not one byte of it came
 meanwhile, over any connection of any process. So one whose threads are all at work is not, as long
@@ -36,6 +36,8 @@ logger = logging.getLogger("ajpd.prober")
 LOOK_EVERY: Final = 0.1
 #: Most that one look adds to a silence: when looks come later it was us who stood still.
 MOST_OF_A_LOOK: Final = 0.25
+#: Seconds without a sign of life after which a process that probes has lost its place.
+LOST_AFTER: Final = 3.0
 #: Seconds of silence after which a container with requests under way is asked out of turn.
 SUSPICIOUS: Final = 0.3
 
@@ -248,6 +250,8 @@ class Prober:
         self._watched: list[_Watched] = []
         self._frozen: set[str] = set()
         self._looked_at = monotonic()
+        self._beat = (-1, 0)
+        self._beat_is_old_s = 0.0
         self._is_leaving = False
         self._ended: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -280,7 +284,7 @@ class Prober:
         for name, worker in self._workers.items():
             worker.excuse()
             self._leave_frozen(name, worker)
-        if self._is_ours():
+        if self._is_ours(passed):
             if not self._watched:
                 self._begin()
             for watched in self._watched:
@@ -303,14 +307,26 @@ class Prober:
         self.retire()
         await asyncio.gather(*self._ended)
 
-    def _is_ours(self) -> bool:
+    def _is_ours(self, passed: float) -> bool:
         column, memory = self._ledger.column, self._ledger.memory
         if column is None or self._is_leaving:
             return False
         held_by = memory.prober
+        if held_by is not None and held_by != column.number and self._is_lost(held_by, passed):
+            logger.warning("the process that probes stands still: another one probes now")
+            memory.release_prober(held_by)
+            held_by = None
         if held_by is None:
             return memory.claim_prober(column.number)
         return held_by == column.number
+
+    def _is_lost(self, held_by: int, passed: float) -> bool:
+        """Whether the process that probes shows no sign of life, for as long as we do."""
+        beats = {each.column: each.heartbeat_ns for each in self._ledger.memory.processes()}
+        beat = (held_by, beats.get(held_by, 0))
+        self._beat_is_old_s = self._beat_is_old_s + passed if beat == self._beat else 0.0
+        self._beat = beat
+        return self._beat_is_old_s >= LOST_AFTER
 
     def _begin(self) -> None:
         column = self._ledger.column

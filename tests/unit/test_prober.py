@@ -85,6 +85,7 @@ class Stage:
         self.memory = private_memory(slots=16, columns=processes)
         self.timers = Timers(asyncio.get_running_loop())
         self.probers: list[Prober] = []
+        self.stopped: list[Prober] = []
         self.workers: list[dict[str, Worker]] = []
         self.columns: list[Column] = []
         for _ in range(processes):
@@ -117,7 +118,15 @@ class Stage:
         for _ in range(max(round(seconds / LOOK_EVERY), 1)):
             self.now += LOOK_EVERY
             for each in self.probers:
-                each.look(self.now)
+                if each not in self.stopped:
+                    self.beat(each)
+                    each.look(self.now)
+
+    def beat(self, process: Prober) -> None:
+        """As its upkeep does, now and then."""
+        column = process._ledger.column
+        assert column is not None
+        column.heartbeat(round(self.now * 1e9))
 
     @property
     def probe(self) -> FakeProbe:
@@ -196,6 +205,36 @@ async def test_one_process_of_all_probes() -> None:
         await asyncio.sleep(0)
         assert [each.is_closed for each in FakeProbe.made] == [True] * 2 + [False] * 4
         await killed.aclose()
+
+
+async def test_a_process_that_stands_still_loses_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with stage(processes=2) as made:
+        first, second = made.probers
+        made.look(10.0)
+        assert (first.is_probing, second.is_probing) == (True, False)
+        made.stopped.append(first)
+        made.look(prober.LOST_AFTER - 0.2)
+        assert not second.is_probing
+        made.look(0.4)
+        assert second.is_probing
+        assert made.memory.prober == made.columns[1].number
+        assert caplog.text.count("stands still: another one probes now") == 1
+        # It wakes up, and sees that it is late.
+        made.stopped.clear()
+        made.look(10.0)
+        assert (first.is_probing, second.is_probing) == (False, True)
+
+
+async def test_who_stood_still_itself_takes_nobody_for_lost() -> None:
+    async with stage(processes=2) as made:
+        first, second = made.probers
+        made.look(1.0)
+        made.now += 60.0
+        second.look(made.now)
+        made.look(1.0)
+        assert (first.is_probing, second.is_probing) == (True, False)
 
 
 @both_loops
