@@ -57,6 +57,8 @@ cdef class Column:
     cdef void set_pool(self, uint32_t slot, uint64_t waiting, uint64_t idle) noexcept nogil
     # A request came that carries a session of this member; `session` as `hash_of` has it.
     cdef void saw_session(self, uint32_t slot, uint64_t session, double now) noexcept nogil
+    # A request came whose answer may begin a session of this member.
+    cdef void begin_session(self, uint32_t slot, double now) noexcept nogil
     cdef void beat(self, uint64_t now_ns) noexcept nogil
     cdef void _turn(self, SlotMemory* at, int ring, uint64_t minute) noexcept nogil
     cdef uint32_t _index(self, slot) except 0xFFFFFFFF

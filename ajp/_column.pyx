@@ -143,6 +143,10 @@ cdef class Column:
             set_bits(seen, bit)
         store(&at.session_at, bits_of(now))
 
+    # hot
+    cdef void begin_session(self, uint32_t slot, double now) noexcept nogil:
+        store(&self.memory.slot_at(slot).session_at, bits_of(now))
+
     cdef void _turn(self, SlotMemory* at, int ring, uint64_t minute) noexcept nogil:
         """Begin another minute, if nobody has. A session seen by others meanwhile may be missed."""
         cdef uint64_t before = load(&at.minute[ring])
@@ -234,6 +238,15 @@ cdef class Column:
             now: monotonic seconds.
         """
         self.saw_session(self._index(slot), hash_of(session, len(session)), now)
+
+    def session_may_begin(self, slot, double now):
+        """A request came to a member whose answer may begin a session there.
+
+        Args:
+            slot: of the member.
+            now: monotonic seconds.
+        """
+        self.begin_session(self._index(slot), now)
 
     def heartbeat(self, uint64_t now_ns):
         """Show that this process is alive, at a monotonic time."""

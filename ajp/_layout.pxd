@@ -185,7 +185,7 @@ cdef extern from * nogil:
         word probe_at           # monotonic seconds of its last result, a double
         word probe_rtt          # seconds of the last good answer, a double
         word probe_failures     # since then
-        word session_at         # monotonic seconds of the last request with a session, a double
+        word session_at         # when a session was last seen, or may have begun; a double
         half lock               # column of the process that elects, and 1; of balancers
         half last_reason        # number of the last failure's reason; 0: none
         word last_reason_at     # monotonic seconds, a double

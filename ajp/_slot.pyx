@@ -318,7 +318,7 @@ cdef class Slot:
 
     @property
     def last_session_at(self):
-        """Monotonic seconds of the last request that carried a session; 0: none yet."""
+        """When a request last carried a session, or may have begun one; 0: never yet."""
         return load_double(&self.at.session_at)
 
     def sessions_in(self, double seconds, double now):

@@ -336,10 +336,17 @@ class Placement:
         return found
 
     def _note_session(self, choice: lb.Choice, now: float) -> None:
-        """Note in the table that a session was seen where it lives: who drains wants to know."""
+        """Note in the table where a session lives, or may begin: who drains wants to know."""
         column = self._life.column
-        if column is not None and self._session is not None and choice.is_sticky:
-            column.session_seen(self._life.slots[choice.member], self._session.ids[0], now)
+        if column is None:
+            return
+        slot = self._life.slots[choice.member]
+        if self._session is not None and choice.is_sticky:
+            column.session_seen(slot, self._session.ids[0], now)
+        elif self._life.policy.settings.sticky_session and (
+            choice.makes_session or self._session is not None
+        ):
+            column.session_may_begin(slot, now)
 
     def end(
         self,

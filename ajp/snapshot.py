@@ -348,7 +348,7 @@ class Snapshot:
         last_reason, last_reason_at: the last failure.
         probe_state, probe_at, probe_rtt_s, probe_failures: last result of a probe, the seconds that
             the last good answer took, and failures since then; of workers.
-        session_at: the last request that carried a session; of members.
+        session_at: the last request that carried a session, or may have begun one; of members.
         sequence: how often the operator changed something while we run.
         changed_ns: when that was last; 0: never.
         config: what the operator changed, by the names of NUMBERS and TEXTS; the rest is as the

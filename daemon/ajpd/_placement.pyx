@@ -215,9 +215,10 @@ cdef class Placement:
 
     cdef Target _take(self, object choice, double now):
         cdef Election election = self.group.balancer.election
+        if self.group.column is not None and self.group.slots is not None:
+            self._note_session(choice, now)
         if self._first is None:
             self._first = choice
-            self._note_session(choice, now)
         self.choice = choice
         self.member = choice.member
         self.makes_session = choice.makes_session
@@ -226,14 +227,17 @@ cdef class Placement:
         return self.group.targets[self.member]
 
     cdef int _note_session(self, object choice, double now) except -1:
-        """Note that a session was seen where it lives."""
+        """Note that a session was seen where it lives, or may begin there."""
         cdef Column column = self.group.column
         cdef bytes session
-        cdef int how
-        if self.session is None or column is None or self.group.slots is None:
-            return 0
-        how = choice.how
-        if how == BY_ROUTE or how == ALONE:
+        cdef int how = choice.how
+        if self.session is None or (how != BY_ROUTE and how != ALONE):
+            # One that had to leave its member begins anew.
+            if self.group.balancer.election.is_sticky and (
+                choice.makes_session or self.session is not None
+            ):
+                column.begin_session(self.group.slots[choice.member], now)
+        elif self._first is None:
             session = self.session.ids[0]
             column.saw_session(
                 self.group.slots[choice.member],

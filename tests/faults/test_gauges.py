@@ -137,7 +137,7 @@ async def test_who_waits_and_what_is_idle_when_one_of_two_is_killed(tmp_path: Pa
         for reader, writer in users:
             writer.write(QUICK)
             assert (await reader.readuntil(b"fine")).startswith(b"HTTP/1.1 200 ")
-        assert look(daemon)["front front"].in_flight == left
+        await until(lambda: look(daemon)["front front"].in_flight == left)
         for _, writer in (*users, *waiting):
             writer.transport.abort()
         await until(lambda: seen("stuck") == (0, 0, 0, 0), within=5.0)
@@ -219,6 +219,15 @@ async def test_sessions_are_counted_where_they_live(tmp_path: Path) -> None:
         now = time.monotonic()
         assert [slots[name].sessions_in(120, now) for name in ("n0", "n1")] == [15, 5]
         assert 0 < slots["n1"].last_session_at <= now
+        # Whoever drains a member wants to know of sessions that begin, too.
+        for cookie in ("", "Cookie: JSESSIONID=1.other\r\n"):
+            before = max(slot.last_session_at for slot in slots.values())
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET / HTTP/1.1\r\nHost: a\r\n{cookie}\r\n".encode())
+            await reader.readuntil(b"fine")
+            writer.transport.abort()
+            assert max(slot.last_session_at for slot in slots.values()) > before
+        assert [slots[name].sessions_in(120, now) for name in ("n0", "n1")] == [15, 5]
 
 
 async def test_pessimistic_processes_elect_one_after_the_other(tmp_path: Path) -> None:

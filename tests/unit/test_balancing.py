@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -188,10 +189,27 @@ def test_sessions_that_were_seen(table: Table) -> None:
     with Balancer(TWO, table=table) as balancer:
         for number in range(20):
             elected(balancer, b"/;jsessionid=%d.b" % number).end(lb.Outcome.OK)
+        seen = {slot.name: slot.last_session_at for slot in table.slots()}
+        assert seen["b"] > seen["a"] == 0
+        # What may begin a session counts as well, but not as one that was seen.
         elected(balancer).end(lb.Outcome.OK)
+        slots = {slot.name: slot for slot in table.slots()}
+        assert slots["a"].last_session_at >= seen["b"]
+        assert slots["a"].sessions_in(120, time.monotonic()) == 0
+
+
+def test_a_session_that_moves_begins_elsewhere(table: Table) -> None:
+    with Balancer(TWO, table=table) as balancer:
+        balancer.stop("b")
+        elected(balancer, b"/;jsessionid=1.b").end(lb.Outcome.OK)
     seen = {slot.name: slot.last_session_at for slot in table.slots()}
-    assert seen["b"] > 0
-    assert seen["a"] == 0
+    assert seen["a"] > seen["b"] == 0
+
+
+def test_where_sessions_do_not_count_none_begins(table: Table) -> None:
+    with Balancer(TWO, table=table, sticky_session=False) as balancer:
+        elected(balancer).end(lb.Outcome.OK)
+    assert {slot.last_session_at for slot in table.slots()} == {0.0}
 
 
 # --- forks --------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ class Standing:
         what: `balancer/member`.
         in_flight: requests on their way to it.
         sessions: how many came in the last five minutes, about.
-        quiet_s: since a request of one of its sessions came; None when none ever did, since the
-            member is in the table.
+        quiet_s: since a request of one of its sessions came, or one that may have begun a session;
+            None when none ever did, since the member is in the table.
         is_empty: it may be stopped.
         is_drained: it takes no new sessions; False when somebody activated it meanwhile.
         least_s: until it is empty, if nobody comes any more.

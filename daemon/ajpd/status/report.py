@@ -161,7 +161,7 @@ class MemberReport(SlotReport):
         recover_max_s: and not later than this, once somebody asks.
         latency_s: smoothed time to the first byte, of the method Latency; 0 when there is none.
         returned_age_s: since it came back, for slow start.
-        last_session_age_s: since a request of a session of this member came.
+        last_session_age_s: since a request of a session of this member came, or may have begun one.
         recent_sessions: how many sessions came in the last `RECENT_S` seconds, about.
         worker: the container itself.
         config: with what was changed; None when there is no configuration at hand.
