@@ -95,7 +95,7 @@ class AroundReader:
         key, place, name = statement.key, statement.place, statement.name
         found = saying(key)
         if found is None:
-            close = suggest(name, self._known) or self._begun(key)
+            close = self._begun(key) or suggest(name, self._known)
             hint = f"{close} may be meant" if close else "look up what it does in Apache"
             self._remarks.warn(place, name, "no such directive is known, and it is left out", hint)
             return

@@ -184,6 +184,7 @@ class Containers:
         table.settings["balance_workers"] = Setting(value=names)
         table.settings.update(balancer_settings(balancer.parameters, self._remarks))
         self._retry(balancer, table)
+        self._redirects(names)
         at = len(self.tables) - len(names)
         self.tables.insert(at, table)
         return Group(name=name, paths={address.path for _, address in members})
@@ -228,6 +229,23 @@ class Containers:
                 Table(name=name, kind="ajp13", place=member.place, settings={**where, **settings})
             )
         return names
+
+    def _redirects(self, names: list[str]) -> None:
+        """A redirect names the route of another member."""
+        mine = [table for table in self.tables if table.name in names]
+        routes = {
+            table.settings["route"].value if "route" in table.settings else table.name
+            for table in mine
+        }
+        for table in mine:
+            said = table.settings.get("redirect")
+            if said is not None and said.value not in routes:
+                self._remarks.warn(
+                    table.place,
+                    "BalancerMember redirect=",
+                    f"no member has the route {said.value}, so it means nothing and is left out",
+                )
+                del table.settings["redirect"]
 
     def _route(self, settings: Settings, member: Member, before: list[str]) -> None:
         """No two members may have one route."""

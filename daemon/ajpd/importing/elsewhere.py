@@ -7,7 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["NOTES", "WARNINGS", "saying"]
+__all__ = ["NOTES", "SPELLED", "WARNINGS", "saying"]
+
+#: What people write by hand, as it is spelled.
+SPELLED: Final = (
+    *("JkWorkersFile", "JkWorkerProperty", "JkMount", "JkUnMount", "JkMountFile", "JkMountCopy"),
+    *("JkMountFileReload", "JkLogFile", "JkLogLevel", "JkLogStampFormat", "JkRequestLogFormat"),
+    *("JkOptions", "JkEnvVar", "JkShmFile", "JkShmSize", "JkWatchdogInterval", "JkExtractSSL"),
+    *("JkStripSession", "JkAutoAlias", "ProxyPass", "ProxyPassMatch", "ProxyPassReverse"),
+    *("ProxySet", "ProxyTimeout", "ProxyIOBufferSize", "ProxyErrorOverride", "BalancerMember"),
+    *("ProxyPreserveHost", "ProxyRequests", "Include", "IncludeOptional", "Listen", "ServerName"),
+    *("ServerAlias", "ServerRoot", "LoadModule"),
+)
 
 _MODULES: Final = "ajpd has no modules"
 _SERVING: Final = "ajpd serves no files"

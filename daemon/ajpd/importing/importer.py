@@ -17,6 +17,7 @@ from .access import take_guards
 from .around import AroundReader
 from .containers import Containers, Table
 from .draft import Draft, Rule, Setting
+from .elsewhere import SPELLED
 from .hosts import HostTable, Plan, plan_hosts
 from .jk import JkReader
 from .passes import Passes
@@ -128,7 +129,7 @@ class _Importer:
         reader = Reader(self._sources, self._options.defines, draft, remarks)
         jk = JkReader(draft, self._sources, remarks)
         proxy = ProxyReader(draft, remarks)
-        around = AroundReader(draft, proxy, remarks, _spelled(jk, proxy))
+        around = AroundReader(draft, proxy, remarks, SPELLED)
         for kind, path in sources:
             for statement in reader.read(path) if kind is Kind.APACHE else ():
                 if jk.knows(statement.key):
@@ -255,8 +256,3 @@ class _Importer:
                     self._remarks.error(place, "", f"{error.message}{hint}")
                 return False
         return True
-
-
-def _spelled(jk: JkReader, proxy: ProxyReader) -> list[str]:
-    """Names as one writes them, near enough for a hint."""
-    return [*(f"Jk{name[2:].capitalize()}" for name in jk.names), *map(str.capitalize, proxy.names)]

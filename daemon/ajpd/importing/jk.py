@@ -119,11 +119,6 @@ class JkReader:
         """There is such a directive; `key` is in lower case."""
         return key in self._takers or key in _NOTES or key in _WARNINGS
 
-    @property
-    def names(self) -> list[str]:
-        """All that there are, in lower case."""
-        return [*self._takers, *_NOTES, *_WARNINGS]
-
     def take(self, statement: Statement) -> None:
         """Understand one of them."""
         key, count = statement.key, len(statement.words)

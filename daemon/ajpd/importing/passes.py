@@ -72,13 +72,17 @@ class Passes:
     def rules(self, server: Server) -> list[Rule]:
         """Rules of a server, those of the main server among them, as in Apache."""
         steps = [step for each in self._effective(server) if (step := self._step(each, server))]
-        rules: list[Rule] = []
-        for at, step in enumerate(steps):
-            winner = next((each for each in steps[:at] if _covers(each, step)), None)
-            if winner is not None:
+        live: list[_Step] = []
+        for step in steps:
+            winner = next((each for each in live if _covers(each, step)), None)
+            if winner is None:
+                live.append(step)
+            else:
                 self._never(step, winner)
-            elif step.worker is None:
-                rules += self._exclusion(step, steps[:at], steps[at + 1 :])
+        rules: list[Rule] = []
+        for at, step in enumerate(live):
+            if step.worker is None:
+                rules += self._exclusion(step, live[:at], live[at + 1 :])
             else:
                 target = step.worker + (_ERRORS if step.source.shows_own_errors else "")
                 rules += [_rule(key, target, step.source) for key in step.keys]
@@ -288,4 +292,6 @@ def _is_same(found: Found, path: str, *, is_rewritten: bool) -> bool:
     if "$" not in path and not is_rewritten:
         # Nothing is put in place of anything: the whole path follows.
         return path in ("", "/")
-    return substitute(path, found) == found.text
+    made = substitute(path, found)
+    # Every path begins with a slash, whether the expression says so or not.
+    return (f"/{made}" if made.startswith("*") else made) == found.text

@@ -92,11 +92,6 @@ class ProxyReader:
         """There is such a directive; `key` is in lower case."""
         return key in self._takers or key in _NOTES
 
-    @property
-    def names(self) -> list[str]:
-        """All that there are, in lower case."""
-        return [*(name for name in self._takers if not name.startswith("<")), *_NOTES]
-
     def take(self, statement: Statement) -> None:
         """Understand one of them."""
         if statement.key == "proxyrequests" and "on" in map(str.lower, statement.words):

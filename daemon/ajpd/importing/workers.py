@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
-from ajpd.config.directives import lookup, worker_directive
+from ajpd.config.directives import known_scopes, lookup, worker_directive
 from ajpd.config.errors import Findings, Place
 from ajpd.config.parts import REPEATS, Parts
 from ajpd.config.properties import parse_properties, resolve_references
@@ -181,6 +181,12 @@ class _InPlace:
     def _take(self, section: Section, table: Table, entry: Entry) -> None:
         place, key = self._origin(entry.place), f"worker.{section.name}.{entry.name}"
         directive = worker_directive(table.kind, entry.name)
+        if not known_scopes(entry.name):
+            self._remarks.error(
+                place, key, f"unknown directive {entry.name!r}: mod_jk does not start with it",
+                "mend it",
+            )  # fmt: skip
+            return
         if directive is None or directive.scope is Scope.DEAD:
             self._remarks.note(place, key, "it means nothing for this worker, in mod_jk neither")
             return
