@@ -189,6 +189,19 @@ class Containers:
         self.tables.insert(at, table)
         return Group(name=name, paths={address.path for _, address in members})
 
+    def remark_on_unused(self) -> None:
+        """Name members of balancers that no rule leads to."""
+        for server in self._draft.servers:
+            for balancer in server.balancers.values():
+                if id(balancer) in self._groups:
+                    continue
+                for member in balancer.members:
+                    self._remarks.note(
+                        member.place,
+                        "BalancerMember",
+                        f"no rule leads to balancer://{balancer.name}, so it is left out",
+                    )
+
     def _address(self, member: Member) -> Address | None:
         try:
             address = parse_url(member.url)

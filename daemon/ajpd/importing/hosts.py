@@ -22,6 +22,10 @@ __all__ = ["HostTable", "Plan", "plan_hosts"]
 
 _ANY: Final = frozenset(("*", "_default_"))
 _USUAL_PORT: Final = "80"
+_UNREACHED: Final = (
+    "no request gets there, in Apache neither: another virtual host has its address, and it has no "
+    "name of its own; it is left out"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,7 +96,30 @@ class _Planner:
         ]
         for host in kept:
             self._remark_on_silence(host)
+        self._remark_on_unreached([others, *kept])
         return Plan(others=others, hosts=kept)
+
+    def _remark_on_unreached(self, tables: Sequence[HostTable]) -> None:
+        """Name what is in no table, unless that was said already."""
+        rules = [rule for table in tables for rule in table.rules.values()]
+        places = {rule.place for rule in rules}
+        same = {(rule.key, rule.target): rule.place for rule in reversed(rules)}
+        maps = {table.map_file.place for table in tables if table.map_file is not None}
+        for server in self._draft.servers:
+            mine = self._of(server)
+            for rule in mine.rules.values():
+                if rule.place in places or self._remarks.has(rule.place):
+                    continue
+                other = same.get((rule.key, rule.target))
+                self._remarks.note(
+                    rule.place,
+                    rule.directive,
+                    f"{other} says the same" if other else _UNREACHED,
+                )
+            said = mine.map_file
+            if said is not None and said.place is not None and said.place not in maps:
+                if not self._remarks.has(said.place):
+                    self._remarks.note(said.place, said.directive, _UNREACHED)
 
     def _table(self, server: Server, passed: Sequence[Rule]) -> HostTable:
         """What counts in one server."""

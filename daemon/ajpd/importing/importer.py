@@ -99,6 +99,7 @@ class _Importer:
         containers = Containers(draft, remarks, workers.taken)
         passes = Passes(draft, containers, remarks)
         passed = {id(server): passes.rules(server) for server in draft.servers}
+        containers.remark_on_unused()
         plan = plan_hosts(draft, passed, remarks)
         take_variables(draft, remarks)
         found = listening(draft, self._sources, remarks, self._options.listen)

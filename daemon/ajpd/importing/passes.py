@@ -218,6 +218,11 @@ class Passes:
 
     def _never(self, step: _Step, winner: _Step) -> None:
         if step.worker == winner.worker:
+            self._remarks.note(
+                step.source.place,
+                step.source.directive,
+                f"{winner.source.directive} at {winner.source.place} says the same",
+            )
             return
         self._remarks.warn(
             step.source.place,
@@ -232,6 +237,11 @@ class Passes:
         later = {each.worker for each in after if each.worker and _touches(each, step)}
         inside = {each.worker for each in before if each.worker and _touches(step, each)}
         if not later:
+            self._remarks.note(
+                step.source.place,
+                step.source.directive,
+                "nothing behind it would take these requests, and what no rule maps is answered 404",
+            )
             return []
         if later & inside:
             self._remarks.error(

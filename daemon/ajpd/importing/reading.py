@@ -142,7 +142,11 @@ class Reader:
             else:
                 yield from self._nodes(block.children, server, blocks)
         elif kind == "virtualhost":
-            host = Server(place=block.place, addresses=tuple(words_of(block.args)))
+            addresses = tuple(words_of(block.args))
+            if not addresses:
+                what = "it has no address, and Apache does not start with it"
+                self._remarks.warn(block.place, block.title, what, "it is read as if * stood there")
+            host = Server(place=block.place, addresses=addresses or ("*",))
             self._draft.hosts.append(host)
             yield from self._nodes(block.children, host, blocks)
         elif kind == "macro":

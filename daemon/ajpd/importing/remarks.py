@@ -78,6 +78,10 @@ class Remarks:
         remark = Remark(level=level, place=place, directive=directive, reason=reason, advice=advice)
         self._found.setdefault((place, remark.words), remark)
 
+    def has(self, place: Place) -> bool:
+        """Something was said about a line."""
+        return any(remark.place == place for remark in self._found.values())
+
     @property
     def all(self) -> tuple[Remark, ...]:
         """All of them, by file and line."""
