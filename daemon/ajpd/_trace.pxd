@@ -19,7 +19,6 @@ cdef class Trace:
     cdef readonly bint traces
     cdef int _ids                       # a Whose
     cdef int _parents
-    cdef frozenset _own                 # headers that are written anew
     cdef uint64_t _state[2]
 
     # The names of a request; its head is as the client sent it.

@@ -110,16 +110,10 @@ cdef class Trace:
     """
 
     def __init__(self, str request_id, str traceparent, bytes seed):
-        cdef set own = set()
         self._ids = WHOSE[request_id]
         self._parents = WHOSE[traceparent]
         self.names_requests = self._ids != OFF
         self.traces = self._parents != OFF
-        if self.names_requests:
-            own.add(REQUEST_ID)
-        if self.traces:
-            own.add(TRACEPARENT)
-        self._own = frozenset(own)
         if len(seed) != 16:
             raise ValueError("a seed has 16 bytes")
         memcpy(self._state, PyBytes_AS_STRING(seed), 16)
@@ -153,9 +147,13 @@ cdef class Trace:
 
     cdef int prepare(self, RequestHead head, Names names) except -1:
         """Take headers out of a head that are written anew; the state of another trace too."""
-        if self.traces and head.value_of(TRACEPARENT) != names.traceparent:
-            head.drop(frozenset((TRACESTATE,)))
-        return head.drop(self._own)
+        if self.traces:
+            if head.value_of(TRACEPARENT) != names.traceparent:
+                head.drop_one(TRACESTATE)
+            head.drop_one(TRACEPARENT)
+        if self.names_requests:
+            head.drop_one(REQUEST_ID)
+        return 0
 
     cdef bytes _digits(self, int count):
         """Hexadecimal digits, not all of them zero."""

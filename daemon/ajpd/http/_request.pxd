@@ -55,6 +55,7 @@ cdef class RequestHead:
     cdef bint mentions_json(self) noexcept
     # keep fields with these names (lower case, '-' for '_') from the container
     cdef int drop(self, frozenset names) except -1
+    cdef int drop_one(self, bytes name) except -1
     # value of the only field of this name (as above); None when there is none, or several
     cdef bytes value_of(self, bytes name)
     cdef int _refuse(self, int status, str problem) except -1

@@ -9,7 +9,7 @@ library.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp, memcpy
 
@@ -359,13 +359,19 @@ cdef class RequestHead:
                 self.fields[i].dropped = True
         return 0
 
+    cdef int drop_one(self, bytes name) except -1:
+        """Keep fields with this name from the container."""
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if _is_called(self.fields[i].name, name):
+                self.fields[i].dropped = True
+        return 0
+
     cdef bytes value_of(self, bytes name):
         """Value of the only field of this name, dropped or not."""
         cdef Py_ssize_t i, found = -1
         for i in range(self.count):
-            if self.fields[i].name.len == PyBytes_GET_SIZE(name) and (
-                _canonical(self.fields[i].name) == name
-            ):
+            if _is_called(self.fields[i].name, name):
                 if found >= 0:
                     return None
                 found = i
@@ -410,7 +416,31 @@ cdef Py_ssize_t _ipv6_length(const uint8_t* p, Py_ssize_t length) noexcept nogil
 
 cdef bytes _canonical(Slice name):
     """A field's name as names are compared: lower case, and '-' for '_', which CGI makes equal."""
-    return name.ptr[: name.len].lower().replace(b"_", b"-")
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, name.len)
+    cdef char* out = PyBytes_AS_STRING(made)
+    cdef Py_ssize_t i
+    for i in range(name.len):
+        out[i] = <char>_letter(name.ptr[i])
+    return made
+
+
+cdef inline uint8_t _letter(uint8_t byte) noexcept nogil:
+    """A letter of a name as names are compared."""
+    if c"A" <= byte <= c"Z":
+        return byte + 32
+    return c"-" if byte == c"_" else byte
+
+
+cdef bint _is_called(Slice name, bytes wanted) noexcept:
+    """Whether a field has that name, which is in the form that names are compared in."""
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(wanted)
+    cdef Py_ssize_t i
+    if name.len != PyBytes_GET_SIZE(wanted):
+        return False
+    for i in range(name.len):
+        if _letter(name.ptr[i]) != p[i]:
+            return False
+    return True
 
 
 cdef bint _same(const uint8_t* a, const uint8_t* b, Py_ssize_t length) noexcept nogil:
