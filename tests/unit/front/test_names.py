@@ -1,10 +1,16 @@
 """What requests are called: X-Request-Id and traceparent, passed on or new."""
 
+import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
 from ajpd._trace import is_request_id, is_traceparent
+from ajpd.config import load_toml
+from ajpd.config.model import ListenAddress
+from ajpd.listeners import open_listener
+from ajpd.process import Process
 from tests.faults.container import Container, cut, respond
 from tests.faults.stage import Response, Stage, get, stage
 
@@ -115,6 +121,44 @@ async def test_another_attempt_has_the_same_name() -> None:
             if key.lower() == b"x-request-id"
         }
         assert names == {response.one(b"x-request-id")}
+
+
+TOML = """\
+[server]
+request_id = "any"
+traceparent = "any"
+[worker.app]
+host = "127.0.0.1"
+port = {port}
+[mount]
+"/*" = "app"
+[attributes]
+"com.example.ID" = "request:id"
+"com.example.TRACE" = "request:trace"
+"""
+
+
+async def test_names_as_attributes(tmp_path: Path) -> None:
+    async with Container() as container:
+        (tmp_path / "t").write_text(TOML.format(port=container.port))
+        config = load_toml(tmp_path / "t", env={})
+        assert config.warnings == ()
+        listener = open_listener(ListenAddress(host="127.0.0.1", port=0))
+        process = Process(config, [listener])
+        await process.start()
+        try:
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            # An attribute's name is no name of a header that anybody may send.
+            spoof = b"com.example.ID: spoofed"
+            writer.write(get(b"/", b"X-Request-Id: a-1", spoof, b"Connection: close"))
+            assert b"X-Request-Id: a-1\r\n" in await reader.read()
+            writer.close()
+        finally:
+            await process.stop()
+        head = container.requests[0].head
+        assert head.request_attributes[b"com.example.ID"] == b"a-1"
+        assert NEW_TRACE.fullmatch(head.request_attributes[b"com.example.TRACE"])
+        assert head.header(b"com.example.id") is None
 
 
 @pytest.mark.parametrize(
