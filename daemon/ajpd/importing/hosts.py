@@ -117,9 +117,10 @@ class _Planner:
                     f"{other} says the same" if other else _UNREACHED,
                 )
             said = mine.map_file
-            if said is not None and said.place is not None and said.place not in maps:
-                if not self._remarks.has(said.place):
-                    self._remarks.note(said.place, said.directive, _UNREACHED)
+            if said is None or said.place is None or said.place in maps:
+                continue
+            if not self._remarks.has(said.place):
+                self._remarks.note(said.place, said.directive, _UNREACHED)
 
     def _table(self, server: Server, passed: Sequence[Rule]) -> HostTable:
         """What counts in one server."""

@@ -240,7 +240,7 @@ class Passes:
             self._remarks.note(
                 step.source.place,
                 step.source.directive,
-                "nothing behind it would take these requests, and what no rule maps is answered 404",
+                "nothing behind it would take these requests; what no rule maps is answered 404",
             )
             return []
         if later & inside:
