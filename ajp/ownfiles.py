@@ -15,7 +15,7 @@ from typing import Final
 
 from .errors import StatusTableError
 
-__all__ = ["FLAGS", "check_file", "directory", "open_own"]
+__all__ = ["FLAGS", "check_file", "directory", "open_own", "placed_by_root"]
 
 #: Open for reading and writing, and nothing but what has that name.
 FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -49,6 +49,24 @@ def directory(path: Path) -> Iterator[tuple[int, set[int | None]]]:
         yield folder, {us, found.st_uid} if us == 0 else {us}
     finally:
         os.close(folder)
+
+
+def placed_by_root(path: Path) -> int | None:
+    """Whose file that is, if we are root and nobody else can put any there; None otherwise.
+
+    A daemon that root starts gives its files to the user it becomes; root, who uses its commands,
+    believes these files.
+    """
+    if os.geteuid() != 0:
+        return None
+    with directory(path) as (folder, _):
+        found = os.fstat(folder)
+        if found.st_uid != 0 or found.st_mode & _OTHERS_WRITE:
+            return None
+        try:
+            return os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_uid
+        except FileNotFoundError:
+            return None
 
 
 def open_own(path: Path, flags: int, folder: int, *, absent: str = _ABSENT) -> int:

@@ -24,7 +24,7 @@ from ._column import Column
 from ._slot import Slot
 from ._table import Memory, format_memory, table_bytes
 from .errors import StatusTableError, TableFull
-from .ownfiles import FLAGS, check_file, directory, open_own
+from .ownfiles import FLAGS, check_file, directory, open_own, placed_by_root
 from .snapshot import Kind, Process
 
 __all__ = ["LOCK_TIMEOUT_S", "Table", "private_copy", "private_memory"]
@@ -226,7 +226,8 @@ class Table(Memory):
                 another version made it.
         """
         path = Path(path).absolute()
-        return cls._map(path, _lock(path, None, lock_timeout_s), is_writable=writable)
+        lock = _lock(path, placed_by_root(path), lock_timeout_s)
+        return cls._map(path, lock, is_writable=writable)
 
     @classmethod
     def _map(cls, path: Path, lock: _Lock, *, is_writable: bool) -> "Table":

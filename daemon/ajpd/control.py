@@ -322,6 +322,8 @@ def _ask(paths: Sequence[str], question: bytes) -> Answer:
                 received += more
         except ConnectionRefusedError as exc:
             raise ControlError(f"no ajpd runs with {files}") from exc
+        except (BrokenPipeError, ConnectionResetError) as exc:
+            raise ControlError(_refused(files)) from exc
         except TimeoutError as exc:
             raise ControlError(f"the ajpd of {files} said nothing for {PATIENCE:g} s") from exc
         except OSError as exc:
@@ -330,8 +332,11 @@ def _ask(paths: Sequence[str], question: bytes) -> Answer:
         said = json.loads(received)
         return Answer(**said)
     except (ValueError, TypeError) as exc:
-        who = f"the ajpd of {files} hung up: only root and its own user may ask it"
-        raise ControlError(who) from exc
+        raise ControlError(_refused(files)) from exc
+
+
+def _refused(files: str) -> str:
+    return f"the ajpd of {files} hung up: only root and its own user may ask it"
 
 
 def _check(sock: socket.socket) -> None:

@@ -474,6 +474,10 @@ key = "www.key"
         await until(lambda: "was ended by SIGKILL" in log.read_text())
         assert (await daemon.reload())[0] == 0
         assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
+        # Root is obeyed, though the table belongs to somebody else.
+        code, out, errors = await daemon.ask("status", "-c", daemon.config)
+        assert (code, errors) == (0, "")
+        assert "2 processes: " in out
 
 
 # --- systemd --------------------------------------------------------------------------------------

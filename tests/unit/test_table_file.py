@@ -165,7 +165,24 @@ class TestRefused:
     def test_of_somebody_else(self, path: Path) -> None:
         create(path)
         os.chown(path, NOBODY, -1)
+        # Others could have put it there.
+        path.parent.chmod(0o1777)
         self.refuse(path, f"belongs to user {NOBODY}, not to {ME}")
+
+    @pytest.mark.skipif(ME != 0, reason="only root gives files away")
+    def test_of_whom_root_gave_it(self, path: Path) -> None:
+        """Root uses the commands of a daemon that root started, and that became somebody else."""
+        create(path, owner=NOBODY)
+        for writable in (False, True):
+            assert Table.attach(path, writable=writable).is_writable is writable
+        # What is made on the way has to be of use to the daemon.
+        lock = path.with_name(path.name + ".lock")
+        lock.unlink()
+        with Table.attach(path, writable=True).lock():
+            assert lock.stat().st_uid == NOBODY
+        # A daemon that stays root has nothing to do with it.
+        with pytest.raises(StatusTableError, match=f"belongs to user {NOBODY}, not to {ME}"):
+            opened(path)
 
     def test_directory_of_somebody_else(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         create(path)
