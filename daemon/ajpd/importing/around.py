@@ -60,6 +60,8 @@ class AroundReader:
             "rewriterule": self._rewrite,
             "rewritecond": self._condition,
             "setenv": self._environment,
+            "sethandler": self._handler,
+            "addhandler": self._handler,
             "keepalivetimeout": self._keep_alive,
             "limitrequestbody": self._body,
             "remoteipheader": self._forwarded,
@@ -186,6 +188,19 @@ class AroundReader:
             self._say(statement)
             return
         self._draft.environment[name] = setting(statement, value[0] if value else "")
+
+    def _handler(self, statement: Statement) -> None:
+        """mod_jk takes requests by their handler as well, whatever rules say."""
+        if statement.words[0].lower() not in ("jakarta-servlet", "jk_handler"):
+            self._say(statement)
+            return
+        self._remarks.error(
+            statement.place,
+            statement.name,
+            "mod_jk leads these requests to the worker that JkWorkerIndicator names; rules here "
+            "know nothing but name and path of a request",
+            "write a rule for their paths into [mount]",
+        )
 
     # --- keys of [server] -------------------------------------------------------------------------
 

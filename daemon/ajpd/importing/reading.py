@@ -221,7 +221,11 @@ class Reader:
             return
         beside = self._open_files[-1].parent
         for word in statement.words:
-            files = self._sources.included(word, beside)
+            try:
+                files = self._sources.included(word, beside)
+            except (OSError, ValueError) as exc:
+                self._remarks.error(place, name, f"cannot read {word}: {exc}")
+                continue
             if not files:
                 self._missing(statement, word)
             for file in files:

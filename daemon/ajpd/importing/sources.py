@@ -5,8 +5,9 @@ as it is, below ServerRoot, and below where the copy seems to begin. Contents ar
 here, but for the kind of a file.
 """
 
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path, PureWindowsPath
 from typing import Final
@@ -18,6 +19,8 @@ __all__ = ["Kind", "Source", "Sources", "kind_of", "read_text"]
 _MAINS: Final = ("apache2.conf", "httpd.conf", "conf/httpd.conf")
 _WORKER_LINE: Final = re.compile(r"\s*worker\.[^\s=]+\s*=")
 _MAP_LINE: Final = re.compile(r"\s*-?!?/[^\s=<>]*\s*=\s*[^\s/]")
+#: A directory with more files is not one of a configuration.
+MAX_FILES: Final = 2000
 _WILD: Final = re.compile(r"[*?\[]")
 
 
@@ -119,7 +122,7 @@ class Sources:
             text: its path, as written.
             beside: directory of the file with the directive.
         """
-        return next((path for path in self._places(text, beside) if path.exists()), None)
+        return next((path for path in self._places(text, beside) if _is_there(path)), None)
 
     def namesake(self, text: str, beside: Path) -> Path | None:
         """A file of the same name where the files are that were given; None if there is none.
@@ -129,10 +132,14 @@ class Sources:
         name = PureWindowsPath(text).name
         folders = [beside, *(path if path.is_dir() else path.parent for path in self._given)]
         found = (folder / name for folder in folders)
-        return next((path for path in found if name and path.is_file()), None)
+        return next((path for path in found if name and _is_there(path) and path.is_file()), None)
 
     def included(self, text: str, beside: Path | None = None) -> list[Path]:
-        """The files that Include names: one, those of a pattern, or all of a directory."""
+        """The files that Include names: one, those of a pattern, or all of a directory.
+
+        Raises:
+            ValueError: the directory has far too many.
+        """
         for place in self._places(text, beside):
             found = self._matching(place) if _WILD.search(text) else [place]
             files = [file for path in found for file in _all_files(path)]
@@ -144,7 +151,7 @@ class Sources:
         parts = pattern.parts
         first = next(at for at, part in enumerate(parts) if _WILD.search(part))
         base = Path(*parts[:first])
-        return sorted(base.glob("/".join(parts[first:]))) if base.is_dir() else []
+        return sorted(base.glob("/".join(parts[first:]))) if _is_there(base) else []
 
     def _places(self, text: str, beside: Path | None) -> Iterator[Path]:
         path = Path(text)
@@ -163,8 +170,21 @@ class Sources:
             yield beside.absolute() / path
 
 
-def _all_files(path: Path) -> Iterable[Path]:
+def _is_there(path: Path) -> bool:
+    """Also no where nobody may look, and for what can be no path."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _all_files(path: Path) -> list[Path]:
     """A directory's files, at any depth, as Include takes them."""
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.is_file())
-    return [path] if path.is_file() else []
+    if not _is_there(path) or not path.is_dir():
+        return [path] if _is_there(path) and path.is_file() else []
+    found: list[Path] = []
+    for folder, _, names in os.walk(path):
+        found += (file for name in names if (file := Path(folder, name)).is_file())
+        if len(found) > MAX_FILES:
+            raise ValueError(f"it has more than {MAX_FILES} files, which no configuration has")
+    return sorted(found)

@@ -204,6 +204,8 @@ def test_other_letters(stage: Stage) -> None:
         ("LoadModule a b", "note", "ajpd has no modules"),
         ("SSLSessionCache x", "note", "looks after its own TLS"),
         ("Alias /a /b", "warning", "serves no files"),
+        ("SetHandler jakarta-servlet", "error", "JkWorkerIndicator names"),
+        ("AddHandler cgi-script .cgi", "warning", "answers nothing itself"),
         ("Redirect / /x", "warning", "sends nobody elsewhere"),
         ("RewriteRule a b", "warning", "rewrites nothing"),
         ("Header set A b", "warning", "no headers"),
@@ -254,3 +256,20 @@ def test_trusted_proxies_add_up(stage: Stage) -> None:
         "JkMount /ok one\nRemoteIPTrustedProxy 10.0.0.0/8 ::1\nRemoteIPInternalProxy 192.0.2.1 ::1"
     )
     assert found["server"]["trusted_proxies"] == ["10.0.0.0/8", "::1/128", "192.0.2.1/32"]
+
+
+def test_a_directory_that_is_none_of_a_configuration(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ajpd.importing.sources.MAX_FILES", 2)
+    for name in "abc":
+        stage.write(f"many/x/{name}", "JkMount /a one")
+    found = stage.jk("JkMount /ok one\nInclude many")
+    assert found["mount"] == {"/ok": "one"}
+    assert "it has more than 2 files" in stage.errors()[0]
+
+
+def test_a_path_that_can_be_none(stage: Stage) -> None:
+    stage.jk(f"JkMount /ok one\nInclude /{'x' * 5000}\nJkMountFile /{'y' * 300}\nInclude a/b*/../[")
+    assert len(stage.errors()) == 2
+    assert any("there is nothing to read" in note for note in stage.notes())
