@@ -131,6 +131,24 @@ JkMount /app/* one
 """,
         ("first.example.org", "second.example.org"),
     ),
+    "macros": (
+        """\
+LoadModule macro_module /usr/lib/apache2/modules/mod_macro.so
+<Macro Site $host $path $w>
+  <VirtualHost *:{port}>
+    ServerName $host
+    Use Rules $path $w
+  </VirtualHost>
+</Macro>
+<Macro Rules $p %worker>
+  JkMount $p|/* %worker
+  JkUnMount $p/static/* %worker
+</Macro>
+Use Site first.example.org /app one
+USE site second.example.org /shop two
+""",
+        ("first.example.org", "second.example.org"),
+    ),
     "conditions, variables and continuations": (
         """\
 Define PREFIX /app

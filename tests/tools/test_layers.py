@@ -207,6 +207,7 @@ IMPORTING = [
     "draft",
     "sources",
     "conditions",
+    "macros",
     "reading",
     "where",
     "jk_options",

@@ -32,10 +32,20 @@ def add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog="example: ajpd import /etc/apache2 --output /etc/ajpd/ajpd.toml",
     )
     command.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="what to read")
+    _add_output(command)
+    _add_reading(command)
+    command.set_defaults(run=_run)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="write there, if there is nothing yet"
     )
     command.add_argument("--force", action="store_true", help="replace what is there")
+    command.add_argument("--json", action="store_true", help="for machines, on standard output")
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--server-root",
         metavar="DIR",
@@ -63,8 +73,6 @@ def add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         action="store_true",
         help="write workers and rules of all files into ajpd.toml, which names no other file then",
     )
-    command.add_argument("--json", action="store_true", help="for machines, on standard output")
-    command.set_defaults(run=_run)
 
 
 def _define(text: str) -> tuple[str, str]:

@@ -172,7 +172,7 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
         "a path with %2F is refused, because containers disagree about what it is",
         "",
     ),
-    "use": ("macros are not carried over", "write the lines of the macro in its place"),
+    "undefmacro": ("macros stay defined", ""),
 }
 
 #: Families by what their names begin with: whether it is a note, what is lost, and what to do.

@@ -1,6 +1,6 @@
 """Files of Apache → statements: directives in order, each with the server and sections it is in.
 
-Includes are followed, variables replaced, conditions decided, macros named. What a directive
+Includes are followed, variables and macros replaced, conditions decided. What a directive
 means is for those who get the statements.
 
 Source: httpd `server/core.c` (include_config, virtualhost_section, ap_resolve_env).
@@ -16,6 +16,8 @@ from ajpd.config.errors import Place
 
 from .conditions import CONDITIONS, Conditions
 from .draft import Draft, Server, Setting
+from .macros import MAX_DEPTH as MACRO_DEPTH
+from .macros import BadUse, Macros
 from .remarks import Remarks
 from .sources import Sources, read_text
 from .syntax import Block, Line, Node, parse, words_of
@@ -89,6 +91,8 @@ class Reader:
         self._draft = draft
         self._remarks = remarks
         self._open_files: list[Path] = []
+        self._macros = Macros()
+        self._uses = 0
 
     def read(self, path: Path) -> Iterator[Statement]:
         """The statements of a file that was given.
@@ -150,7 +154,9 @@ class Reader:
             self._draft.hosts.append(host)
             yield from self._nodes(block.children, host, blocks)
         elif kind == "macro":
-            self._macro(block)
+            wrong = self._macros.define(block)
+            if wrong:
+                self._remarks.warn(block.place, block.title, wrong)
         elif kind in _OPEN:
             yield from self._nodes(block.children, server, blocks)
         else:
@@ -171,15 +177,6 @@ class Reader:
                     f"{why}: Apache does not look at it, and it is left out",
                     advice,
                 )
-
-    def _macro(self, block: Block) -> None:
-        words = words_of(block.args)
-        self._remarks.warn(
-            block.place,
-            block.title,
-            "macros are not carried over",
-            f"write its lines where it says Use {words[0] if words else ''}, and import again",
-        )
 
     # --- lines ------------------------------------------------------------------------------------
 
@@ -203,14 +200,27 @@ class Reader:
                 self._conditions.load(words[0])
                 yield statement
             case "use":
-                self._remarks.error(
-                    line.place,
-                    "Use",
-                    f"macros are not carried over, so nothing of {words[0] if words else 'it'} is",
-                    "write the lines of the macro here, with its parameters, and import again",
-                )
+                yield from self._use(statement, server, blocks)
             case _:
                 yield statement
+
+    def _use(
+        self, statement: Statement, server: Server, blocks: tuple[Block, ...]
+    ) -> Iterator[Statement]:
+        """The lines of a macro count as if they stood here; remarks are about the macro's own."""
+        try:
+            if self._uses >= MACRO_DEPTH:
+                raise BadUse("macros use each other in a circle")
+            nodes = self._macros.use(statement.words)
+        except BadUse as exc:
+            self._remarks.error(
+                statement.place, statement.name, f"{exc}; nothing of it is carried over",
+                "give the file with the macro before this one",
+            )  # fmt: skip
+            return
+        self._uses += 1
+        yield from self._nodes(nodes, server, blocks)
+        self._uses -= 1
 
     def _include(
         self, statement: Statement, server: Server, blocks: tuple[Block, ...]

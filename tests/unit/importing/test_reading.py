@@ -66,6 +66,28 @@ def test_variables(stage: Stage, lines: str, mounts: dict[str, str]) -> None:
     assert found["mount"] == mounts
 
 
+def test_macros(stage: Stage) -> None:
+    found = stage.jk(
+        "<Macro Site $name %w $names>\n<VirtualHost *:80>\n  ServerName $name.example\n"
+        "  ServerAlias $names\n  Use Rules /$name %w\n</VirtualHost>\n</Macro>\n"
+        "<Macro Rules $p @w>\nJkMount $p/* @w\n</Macro>\n"
+        'use site a one "x.example y.example"\nUse Site b two z.example'
+    )
+    assert found["mount"] == {"/a/*": "one"}
+    assert found["host"] == {"b.example": {"aliases": ["z.example"], "mount": {"/b/*": "two"}}}
+    assert stage.errors() == []
+
+
+def test_macros_that_are_odd(stage: Stage) -> None:
+    found = stage.jk(
+        "<Macro>\n</Macro>\n<Macro M>\nJkMount /a one\n</Macro>\n"
+        "<Macro m>\nJkMount /b one\n</Macro>\nUse M"
+    )
+    assert found["mount"] == {"/b": "one"}
+    assert any("it has no name" in said for said in stage.warnings())
+    assert any("this one counts from here on" in said for said in stage.warnings())
+
+
 def test_includes(stage: Stage) -> None:
     stage.write("conf.d/b.conf", "JkMount /b two")
     stage.write("conf.d/a.conf", "JkMount /a one")
@@ -90,7 +112,10 @@ def test_includes(stage: Stage) -> None:
         ("Include nowhere.conf", "nowhere.conf is not here"),
         ("Include httpd.conf", "files include each other in a circle"),
         ("Include binary", "this is no text"),
-        ("<Macro M x>\nJkMount /m one\n</Macro>\nUse M y", "macros are not carried over"),
+        ("Use M y", "there is no macro M so far"),
+        ("Use", "it names no macro"),
+        ("<Macro M $x>\nJkMount $x one\n</Macro>\nUse M", "M takes 1 values, and has 0"),
+        ("<Macro M>\nUse M\n</Macro>\nUse M", "macros use each other in a circle"),
     ],
 )
 def test_what_cannot_be_read(stage: Stage, line: str, words: str) -> None:
