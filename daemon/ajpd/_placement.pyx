@@ -215,13 +215,13 @@ cdef class Placement:
 
     cdef Target _take(self, object choice, double now):
         cdef Election election = self.group.balancer.election
+        self.choice = choice
+        self.member = choice.member
+        self.makes_session = choice.makes_session
         if self.group.column is not None and self.group.slots is not None:
             self._note_session(choice, now)
         if self._first is None:
             self._first = choice
-        self.choice = choice
-        self.member = choice.member
-        self.makes_session = choice.makes_session
         if not election.start(self.member, self.makes_session):
             self.group.balancer.note_begun(choice)
         return self.group.targets[self.member]
@@ -229,18 +229,20 @@ cdef class Placement:
     cdef int _note_session(self, object choice, double now) except -1:
         """Note that a session was seen where it lives, or may begin there."""
         cdef Column column = self.group.column
+        cdef Election election
         cdef bytes session
-        cdef int how = choice.how
+        cdef int how = BY_ROUTE
+        if self.session is not None:
+            how = choice.how
         if self.session is None or (how != BY_ROUTE and how != ALONE):
             # One that had to leave its member begins anew.
-            if self.group.balancer.election.is_sticky and (
-                choice.makes_session or self.session is not None
-            ):
-                column.begin_session(self.group.slots[choice.member], now)
+            election = self.group.balancer.election
+            if election.is_sticky and (self.makes_session or self.session is not None):
+                column.begin_session(self.group.slots[self.member], now)
         elif self._first is None:
             session = self.session.ids[0]
             column.saw_session(
-                self.group.slots[choice.member],
+                self.group.slots[self.member],
                 hash_of(<const unsigned char*>session, len(session)),
                 now,
             )
