@@ -90,7 +90,11 @@ def ask_mod_jk(
         Refused: Apache does not start with it.
     """
     with _running(folder, workers, uri_map, status=status) as port:
-        return _read(port, _log(folder))
+        try:
+            return _read(port, _log(folder))
+        except (ConnectionError, http.client.HTTPException) as exc:
+            # It listens before it has read the file.
+            raise Refused(_log(folder)) from exc
 
 
 def ask_for_workers(

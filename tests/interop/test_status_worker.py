@@ -90,6 +90,7 @@ OTHER: Final = {
     "last_reset_ago": "the moment of the start",
     "transferred": "httpd passes other headers on",
     "read": "mod_jk counts the answers to its CPINGs",
+    "max_busy": "a request counts until its container has said that it was all",
     "connected": "connections are closed and kept by other rules",
     "max_connected": "connections are closed and kept by other rules",
 }
