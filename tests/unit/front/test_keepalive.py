@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.faults.container import END, Container, chunk, echo, headers, respond, send, tell, wait
-from tests.faults.stage import Broken, get, post, stage
+from tests.faults.stage import Broken, eventually, get, post, stage
 
 
 async def test_one_after_the_other() -> None:
@@ -39,7 +39,9 @@ async def test_pipelined_answers_keep_their_order_when_the_first_is_slow() -> No
     async with stage(Container([wait(go), *respond(b"slow")], respond(b"quick"))) as s:
         client = await s.connect()
         await client.send(get(b"/slow") + get(b"/quick") * 2)
-        await asyncio.sleep(0.02)
+        await eventually(lambda: s.container.executions)
+        for _ in range(20):
+            await asyncio.sleep(0)
         assert s.container.executions == 1, "a request was forwarded before its turn"
         go.set()
         assert [(await client.response()).body for _ in range(3)] == [b"slow", b"quick", b"quick"]
@@ -160,7 +162,7 @@ async def test_half_close_inside_a_body_ends_the_exchange() -> None:
     async with stage() as s:
         client = await s.connect()
         await client.send(post(b"x" * 100)[:-50])
-        await asyncio.sleep(0.02)
+        await eventually(lambda: s.container.executions == 1)
         client.half_close()
         assert await client.at_end()
         await s.container.gone.wait()
