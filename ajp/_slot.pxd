@@ -22,5 +22,6 @@ cdef class Slot:
     cdef int _check_current(self) except -1
     cdef uint64_t _read_config(self, Config* out) noexcept nogil
     cdef void _write_config(self, const Config* config) noexcept nogil
+    cdef dict _values_of(self, Config* config)
     cdef int _put(self, Config* config, str name, value) except -1
     cdef object _reset_totals(self)

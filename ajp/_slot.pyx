@@ -193,9 +193,13 @@ cdef class Slot:
     def pull(self):
         """The sequence of a config, and the config."""
         cdef Config config
-        cdef int number
         cdef uint64_t sequence = self._read_config(&config)
-        found = {}
+        return sequence, self._values_of(&config)
+
+    cdef dict _values_of(self, Config* config):
+        """What the operator set, by name."""
+        cdef int number
+        cdef dict found = {}
         for number, name in enumerate(NUMBER_NAMES):
             if config.present >> number & 1:
                 found[name] = config.number[number]
@@ -203,7 +207,7 @@ cdef class Slot:
             if config.present >> (NUMBERS + number) & 1:
                 config.text[number][TEXT_BYTES - 1] = 0
                 found[name] = (<bytes>config.text[number]).decode(errors="replace")
-        return sequence, found
+        return found
 
     def configure(self, **changes):
         """Change what the operator sets, for all processes.
@@ -384,8 +388,7 @@ cdef class Slot:
         cdef Config config
         cdef SlotMemory* at = self.at
         cdef uint32_t reason = half_load(&at.last_reason)
-        self._read_config(&config)
-        sequence, changed = self.pull()
+        cdef uint64_t sequence = self._read_config(&config)
         totals = self.totals()
         found = Snapshot(
             kind=self.kind,
@@ -423,7 +426,7 @@ cdef class Slot:
             session_at=self.last_session_at,
             sequence=sequence,
             changed_ns=config.changed_ns,
-            config=changed,
+            config=self._values_of(&config),
             totals=totals,
             reset_ns=load(&at.reset_ns),
             since_reset=totals.since(self._reset_totals()),

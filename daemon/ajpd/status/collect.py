@@ -7,14 +7,15 @@ Only reads, takes no lock, and costs the daemon nothing. What the files say and 
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple, TypedDict, TypeVar
+from dataclasses import fields
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ajp._slot import Slot
 from ajp._table import Memory
 from ajp.errors import StatusTableError
 from ajp.lb import Activation, State
 from ajp.lb.settings import multipliers
-from ajp.snapshot import Kind, ProbeState, ProcessState, Snapshot, Totals
+from ajp.snapshot import Kind, ProbeState, ProcessState, Snapshot
 from ajpd.config.changes import Setting, changed, decode, settings_of
 from ajpd.config.model import BalancerConfig, Config, MemberConfig, WorkerConfig
 from ajpd.ledger import FRONT, slot_address
@@ -48,27 +49,6 @@ class _Moment(NamedTuple):
     def age(self, mark: float) -> float | None:
         """Seconds since a mark of the monotonic clock; None when it was never set."""
         return max(self.now - mark, 0.0) if mark > 0 else None
-
-
-class _Common(TypedDict):
-    """What `SlotReport` has."""
-
-    name: str
-    kind: Kind
-    in_flight: int
-    max_in_flight: int
-    waiting: int
-    connected: int
-    max_connected: int
-    idle: int
-    totals: Totals
-    since_reset: Totals
-    reset_ns: int
-    reset_age_s: float
-    trouble: Trouble | None
-    settings: Mapping[str, Setting]
-    changed: Mapping[str, Setting]
-    changed_ns: int
 
 
 class _Seen(NamedTuple):
@@ -174,7 +154,7 @@ class _Collector:
     def front(self) -> SlotReport | None:
         """All that clients ask for."""
         seen = self._seen.get((Kind.FRONT, "", FRONT))
-        return None if seen is None else SlotReport(**self._common(seen, None))
+        return None if seen is None else self._common(seen, None)
 
     def _workers(self) -> dict[str, WorkerReport]:
         configs = {} if self._config is None else self._config.containers
@@ -192,7 +172,7 @@ class _Collector:
     ) -> WorkerReport:
         now = _with(config, seen.snapshot)
         return WorkerReport(
-            **self._common(seen, now),
+            **self._fields(seen, now),
             address=seen.slot.address,
             probe=self._probe(seen.snapshot),
             balancers=users,
@@ -218,7 +198,7 @@ class _Collector:
             age = self._moment.age(seen.snapshot.maintained_at)
             left = None if age is None or maintain_s <= 0 else maintain_s - age
             yield BalancerReport(
-                **self._common(seen, config),
+                **self._fields(seen, config),
                 members=tuple(self._members(name, config, left)),
                 maintained_age_s=age,
                 maintenance_min_s=None if left is None else max(left, 0.0),
@@ -238,7 +218,7 @@ class _Collector:
             snapshot = seen.snapshot
             recover = self._recovery(snapshot, config, left)
             yield MemberReport(
-                **self._common(seen, now[name]),
+                **self._fields(seen, now[name]),
                 balancer=balancer,
                 address=seen.slot.address,
                 activation=Activation(snapshot.activation),
@@ -276,9 +256,16 @@ class _Collector:
         wait = max(config.recover_time_ms / 1000 - age, 0.0)
         return max(wait, left or 0.0), wait + config.maintain_ms / 1000
 
+    def _fields(
+        self, seen: _Seen, config: WorkerConfig | MemberConfig | BalancerConfig | None
+    ) -> dict[str, Any]:
+        """What all have, for those who have more."""
+        common = self._common(seen, config)
+        return {each.name: getattr(common, each.name) for each in fields(common)}
+
     def _common(
         self, seen: _Seen, config: WorkerConfig | MemberConfig | BalancerConfig | None
-    ) -> _Common:
+    ) -> SlotReport:
         snapshot = seen.snapshot
         live: Mapping[str, Setting] = {
             name: decode(name, kept) for name, kept in snapshot.config.items()
@@ -288,24 +275,24 @@ class _Collector:
         if snapshot.last_reason is not None:
             age = self._moment.age(snapshot.last_reason_at)
             trouble = Trouble(reason=snapshot.last_reason, age_s=age or 0.0)
-        return {
-            "name": snapshot.name,
-            "kind": snapshot.kind,
-            "in_flight": snapshot.in_flight,
-            "max_in_flight": snapshot.max_in_flight,
-            "waiting": snapshot.waiting,
-            "connected": snapshot.connected,
-            "max_connected": snapshot.max_connected,
-            "idle": snapshot.idle,
-            "totals": snapshot.totals,
-            "since_reset": snapshot.since_reset,
-            "reset_ns": reset_ns,
-            "reset_age_s": max(self._moment.now_ns - reset_ns, 0) / 1e9,
-            "trouble": trouble,
-            "settings": live if config is None else settings_of(config),
-            "changed": live,
-            "changed_ns": snapshot.changed_ns,
-        }
+        return SlotReport(
+            name=snapshot.name,
+            kind=snapshot.kind,
+            in_flight=snapshot.in_flight,
+            max_in_flight=snapshot.max_in_flight,
+            waiting=snapshot.waiting,
+            connected=snapshot.connected,
+            max_connected=snapshot.max_connected,
+            idle=snapshot.idle,
+            totals=snapshot.totals,
+            since_reset=snapshot.since_reset,
+            reset_ns=reset_ns,
+            reset_age_s=max(self._moment.now_ns - reset_ns, 0) / 1e9,
+            trouble=trouble,
+            settings=live if config is None else settings_of(config),
+            changed=live,
+            changed_ns=snapshot.changed_ns,
+        )
 
     def missing(self) -> Iterable[str]:
         """Names that the files have and the table does not."""
