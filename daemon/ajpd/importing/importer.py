@@ -11,6 +11,7 @@ from pathlib import Path
 from ajpd.config.errors import ConfigErrors, Findings, Place
 from ajpd.config.load import load_toml
 from ajpd.config.model import MountSource
+from ajpd.config.properties import LAST_COUNTS, read_properties
 from ajpd.config.urimap import parse_rule
 
 from .access import take_guards
@@ -103,6 +104,9 @@ class _Importer:
         plan = plan_hosts(draft, passed, remarks)
         take_variables(draft, remarks)
         found = listening(draft, self._sources, remarks, self._options.listen)
+        if self._options.in_place:
+            for table in (plan.others, *plan.hosts):
+                self._take_in(table)
         rules = [rule for table in (plan.others, *plan.hosts) for rule in table.rules.values()]
         take_guards(draft, rules, workers.statuses, remarks)
         tables = [*workers.tables, *containers.tables]
@@ -177,6 +181,25 @@ class _Importer:
         )
         tables.append(Table(name="ajp13", kind="ajp13", place=place))
         workers.names.add("ajp13")
+
+    def _take_in(self, table: HostTable) -> None:
+        """Rules of its URI map become its own; they count before others, as in mod_jk."""
+        if table.map_file is None:
+            return
+        file = str(table.map_file.value)
+        self._remarks.begin(file)
+        findings = Findings()
+        found = {
+            item.key: Rule(key=item.key, target=item.value, place=item.place, directive="")
+            for item in read_properties(file, findings, repeats=LAST_COUNTS)
+        }
+        for error in findings.errors:
+            self._remarks.error(error.place, "", error.message)
+        table.rules = {
+            **found,
+            **{key: table.rules[key] for key in table.rules if key not in found},
+        }
+        table.map_file = None
 
     def _settle(self, table: HostTable, workers: Workers) -> tuple[list[Rule], list[Rule]]:
         """Rules that can be, and those that cannot."""

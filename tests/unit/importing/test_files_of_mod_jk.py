@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ajpd.config import Config, ConfigErrors, load_files, load_toml
+from ajpd.config import Config, ConfigErrors, UriMap, load_files, load_toml
 from ajpd.importing.importer import Options, import_configuration
 
 DATA = Path(__file__).parents[2] / "interop" / "data"
@@ -62,6 +62,11 @@ def test_maps(path: Path, tmp_path: Path) -> None:
     (tmp_path / "ajpd.toml").write_text(found.text)
     rules = load_toml(tmp_path / "ajpd.toml").rules
     assert [str(rule) for rule in rules] == [str(rule) for rule in load_files(workers, path).rules]
+    found = import_configuration([path, workers], Options(in_place=True))
+    (tmp_path / "ajpd.toml").write_text(found.text)
+    assert "file = " not in found.text
+    ours, theirs = UriMap(load_toml(tmp_path / "ajpd.toml").rules), UriMap(rules)
+    assert [str(rule) for rule in ours.rules] == [str(rule) for rule in theirs.rules]
     alone = import_configuration([path])
     assert not alone.is_good
     assert {remark.place.file for remark in alone.remarks} == {"ajpd.toml", str(path)}

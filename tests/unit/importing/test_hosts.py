@@ -120,6 +120,44 @@ def test_two_addresses_with_two_first_hosts(stage: Stage) -> None:
     assert any("at its address it answers for names" in said for said in stage.warnings())
 
 
+def test_a_map_outside_counts_in_no_virtual_host(stage: Stage) -> None:
+    stage.write("m", "/m=one\n")
+    found = stage.jk("JkMountFile m\n" + host("*:80", "JkMount /a one"))
+    assert "map" not in found
+    assert any("without JkMountCopy it counts in no virtual host" in s for s in stage.warnings())
+
+
+def test_two_maps_for_one_name(stage: Stage) -> None:
+    for name in "mn":
+        stage.write(name, f"/{name}=one\n")
+    name = "ServerName a.example"
+    found = stage.jk(
+        host("*:80", "ServerName o.example", "JkMount /o one")
+        + host("*:80", name, "JkMountFile m")
+        + host("*:443", name, "JkMountFile n")
+    )
+    assert found["host"]["a.example"]["map"] == str(stage.folder / "m")
+    assert any("it has another JkMountFile" in said for said in stage.warnings())
+
+
+def test_nobody_reaches_it(stage: Stage) -> None:
+    stage.write("m", "/m=one\n")
+    stage.jk(
+        host("*:80", "JkMount /a one")
+        + host("*:80", "JkMount /b one", "JkMount /a one", "JkMountFile m")
+        + host("*:80", "ServerName x.example")
+    )
+    unreached = [said for said in stage.notes() if "no request gets there" in said]
+    assert [said.partition(": no")[0] for said in unreached] == ["6: JkMount", "8: JkMountFile"]
+    assert any("7: JkMount: " in said and "says the same" in said for said in stage.notes())
+
+
+def test_no_virtual_host_leads_anywhere(stage: Stage) -> None:
+    found = stage.jk("JkMount /a one\n" + host("*", "ServerName a.example"))
+    assert "mount" not in found
+    assert "host" not in found
+
+
 def test_names_that_cannot_be(stage: Stage) -> None:
     found = stage.jk(
         host("*:80", "JkMount /x one")
@@ -151,3 +189,9 @@ def test_rules_of_two_modules(stage: Stage) -> None:
     found = stage.jk("JkMount /a/* one\nProxyPass /a/ ajp://h/a/\nProxyPass /b ajp://h/b")
     assert rules(found)["*"] == {"/a/*": "one", "/b|/*": "h"}
     assert any("leads /a/* elsewhere" in said for said in stage.warnings())
+
+
+def test_a_virtual_host_without_an_address(stage: Stage) -> None:
+    found = stage.jk("<VirtualHost>\nJkMount /a one\n</VirtualHost>")
+    assert rules(found) == {"*": {"/a": "one"}}
+    assert "it is read as if * stood there" in stage.warnings()[0]

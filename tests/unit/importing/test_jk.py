@@ -223,6 +223,42 @@ def test_broken_properties(stage: Stage, properties: str, words: str) -> None:
         assert [said for said in stage.errors() if words in said or "'b'" in said], stage.errors()
 
 
+def test_a_map_of_a_host_in_place(stage: Stage) -> None:
+    stage.write("m", "/a/*=one;reply_timeout=5\n!/a/x=*\nno=one\n/b=one\n")
+    text = (
+        "<VirtualHost *:80>\nJkMount /x one\n</VirtualHost>\n"
+        "<VirtualHost *:80>\nServerName h\nJkMountFile m\nJkMount /b two\n</VirtualHost>"
+    )
+    found = stage.jk(text, Options(in_place=True))
+    mounts = {"/a/*": "one;reply_timeout=5", "!/a/x": "*", "/b": "one"}
+    assert found["host"] == {"h": {"mount": mounts}}
+    assert "the pattern of 'no' must begin with '/'" in stage.errors()[0]
+    (stage.folder / "m").unlink()
+    (stage.folder / "m").mkdir()
+    stage.jk(text, Options(in_place=True))
+    assert "m is not here" in stage.errors()[0]
+
+
+def test_what_a_workers_file_says_that_tables_cannot(stage: Stage) -> None:
+    stage.write(
+        "w", "worker.list=a,b\nworker.maintain=10\nworker.a.secretkey=x\nworker.a.method=R\n"
+    )
+    found = stage.take("JkWorkersFile w\nJkMount /a a", options=Options(in_place=True))
+    assert found["worker"] == {"a": {}}
+    assert "worker b is defined nowhere" in stage.errors()[0]
+    assert "it works in workers.properties only" in stage.warnings()[0]
+    assert sum("means nothing for this worker" in said for said in stage.notes()) == 2
+    assert stage.result.is_good
+
+
+def test_no_list_in_place(stage: Stage) -> None:
+    found = stage.take("JkWorkerProperty worker.ajp13.port=9\nJkMount /a ajp13")
+    assert found["worker"] == {"ajp13": {"port": 9}}
+    found = stage.take("JkWorkerProperty x=y\nJkMount /a ajp13")
+    assert found["worker"] == {"ajp13": {}}
+    assert stage.result.is_good
+
+
 def test_the_worker_that_mod_jk_makes_up(stage: Stage) -> None:
     found = stage.take("JkMount /* ajp13")
     assert found["worker"] == {"ajp13": {}}

@@ -388,3 +388,27 @@ def test_secrets_are_not_in_remarks(stage: Stage) -> None:
     stage.take("ProxyPass /a ajp://h/b secret=hush\nProxyPass /c ajp://h/c secret= hush")
     assert "hush" not in " ".join(stage.said())
     assert "hush" not in repr(stage.result)
+
+
+def test_members_that_nothing_leads_to(stage: Stage) -> None:
+    found = stage.take("BalancerMember balancer://lb ajp://a\nProxyPass /b ajp://b/b")
+    assert list(found["worker"]) == ["b"]
+    assert "1: BalancerMember: no rule leads to balancer://lb" in stage.notes()[0]
+
+
+def test_the_same_twice(stage: Stage) -> None:
+    found = stage.take("ProxyPass /b ajp://b/b\nProxyPass /b ajp://b/b\nProxyPass /s !")
+    assert found["mount"] == {"/b|/*": "b"}
+    assert "says the same" in stage.notes()[0]
+    assert "nothing behind it would take these requests" in stage.notes()[1]
+    found = stage.take("JkMount /* ajp13\nProxyPass /a ajp://b/a\n" + large_balancer(65))
+    assert len(found["worker"]["lb"]["balance_workers"]) == 64
+    assert "a balancer has at most 64 members" in stage.errors()[0]
+
+
+def large_balancer(count: int) -> str:
+    """A balancer with so many members, and a rule for it."""
+    members = [f"BalancerMember ajp://h{number}" for number in range(count)]
+    return "\n".join(
+        ("<Proxy balancer://lb>", *members, "</Proxy>", "ProxyPass /l balancer://lb/l")
+    )
