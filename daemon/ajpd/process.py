@@ -266,7 +266,8 @@ class Process:
         """Show that this process lives, and maintain the balancers, now and then."""
         if self.ledger.column is not None:
             self.ledger.column.heartbeat(time.monotonic_ns())
-        for group in self.groups.values():
+        # Who follows goes by a newer configuration.
+        for group in () if self.service.draining else self.groups.values():
             maintain(group, self._loop.time())
         say_repeats()
         self._upkeep_timer = self._loop.call_later(MAINTAIN_EVERY, self._upkeep)
@@ -320,11 +321,11 @@ class Process:
         await self._accept_no_more()
         await self._wait_for_idle()
         self._maps.close()
+        self._let_go()
+        await self._wait_for_clients()
         for timer in (self._look_timer, self._upkeep_timer, self._live_timer):
             if timer is not None:
                 timer.cancel()
-        self._let_go()
-        await self._wait_for_clients()
         for listener in self._tls_listeners:
             await listener.aclose()
         await self._prober.aclose()

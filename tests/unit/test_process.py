@@ -71,6 +71,30 @@ async def test_a_request_under_way_is_finished() -> None:
             await stopping
 
 
+async def test_what_is_shown_goes_on_while_draining() -> None:
+    """Who waits for a connection, and that the process lives."""
+    go, on = asyncio.Event(), asyncio.Event()
+    container = Container([wait(go), *respond()], [wait(on), *respond()])
+    async with stage(container, worker={"connection_pool_size": 1}) as s:
+        clients = [await s.connect() for _ in range(3)]
+        for client in clients:
+            await client.send(get())
+        slot = s.process.ledger.workers["app"]
+        await eventually(lambda: slot.waiting == 2)
+        stopping = asyncio.create_task(s.process.stop())
+        await eventually(lambda: s.service.draining)
+        go.set()
+        await eventually(lambda: s.container.executions == 2 and slot.waiting == 1)
+        (process,) = s.process.ledger.memory.processes()
+        before = process.heartbeat_ns
+        await eventually(lambda: s.process.ledger.memory.processes()[0].heartbeat_ns > before)
+        on.set()
+        for client in clients:
+            assert (await client.response()).status == 200
+        with within(1.0):
+            await stopping
+
+
 async def test_requests_waiting_behind_the_one_under_way_are_not_begun() -> None:
     go = asyncio.Event()
     async with stage(Container([wait(go), *respond(b"late")])) as s:
