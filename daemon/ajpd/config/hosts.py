@@ -8,7 +8,7 @@ Differs on purpose: the name alone decides, never the address that a connection 
 """
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -101,16 +101,15 @@ class HostMaps:
 
     Args:
         config: with rules and hosts.
-        unserved: workers whose requests are mapped to nobody.
     """
 
-    def __init__(self, config: Config, unserved: Container[str] = ()) -> None:
-        self.default: Final = UriMap(config.rules, unserved)
+    def __init__(self, config: Config) -> None:
+        self.default: Final = UriMap(config.rules)
         self._exact: dict[bytes, UriMap] = {}
         self._wild: dict[bytes, UriMap] = {}
         self._hosts: dict[int, HostConfig] = {}
         for host in config.hosts:
-            uri_map = UriMap(rules_of(host, config.rules), unserved)
+            uri_map = UriMap(rules_of(host, config.rules))
             self._hosts[id(uri_map)] = host
             for name in host.names:
                 if name.startswith("*."):

@@ -10,7 +10,7 @@ of mod_jk's, and an error in ajpd.toml.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -241,8 +241,8 @@ class UriMap:
     #: Longer paths are not worth their memory.
     MAX_CACHED_PATH: Final = 256
 
-    def __init__(self, rules: Iterable[Mount], unserved: Container[str] = ()) -> None:
-        """Compile rules; requests for workers in `unserved` are mapped to nobody."""
+    def __init__(self, rules: Iterable[Mount]) -> None:
+        """Compile rules."""
         ordered = in_order(rules)
         self.rules: Final = tuple(rule for rule in ordered if not rule.is_disabled)
         self._disabled = tuple(rule for rule in ordered if rule.is_disabled)
@@ -253,7 +253,6 @@ class UriMap:
             tests = self._exclusions if rule.is_exclusion else self._mounts
             begin = re.split(rb"[*?]", rule.pattern, maxsplit=1)[0]
             tests.append((begin, _compile(rule.pattern), rule))
-        self._unserved = unserved
         self._cache: dict[bytes, Mount | None] = {}
 
     def __repr__(self) -> str:
@@ -274,8 +273,6 @@ class UriMap:
             pass
         decision = self.decide(path)
         mount = decision.mount if decision.exclusion is None else None
-        if mount is not None and mount.worker in self._unserved:
-            mount = None
         if len(path) <= self.MAX_CACHED_PATH:
             if len(self._cache) >= self.CACHE_SIZE:
                 self._cache.clear()

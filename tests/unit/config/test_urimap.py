@@ -131,15 +131,6 @@ def test_what_is_no_number_is_an_error_everywhere(value: str, message: str) -> N
         assert message in error
 
 
-def test_rules_of_workers_that_nobody_serves() -> None:
-    uri_map = UriMap(rules("/status=page /*=w"), {"page"})
-    assert uri_map.match(b"/status") is None
-    assert uri_map.match(b"/other") is not None
-    mount = uri_map.decide(b"/status").mount
-    assert mount is not None
-    assert mount.worker == "page"
-
-
 @pytest.mark.parametrize(
     ("value", "timeout"),
     [
