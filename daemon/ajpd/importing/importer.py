@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ajpd.config.errors import ConfigErrors, Findings, Place
 from ajpd.config.load import load_toml
@@ -23,7 +24,7 @@ from .hosts import HostTable, Plan, plan_hosts
 from .jk import JkReader
 from .passes import Passes
 from .proxy import ProxyReader
-from .reading import Reader
+from .reading import Reader, Statement
 from .remarks import Remark, Remarks
 from .sources import Kind, Sources
 from .tls import Listening, listening
@@ -32,6 +33,19 @@ from .workers import Workers, read_workers
 from .writing import Writer
 
 __all__ = ["Imported", "Options", "import_configuration"]
+
+
+#: What these say is in the result, but not on a line of its own.
+_TAKEN: Final = frozenset(
+    (
+        *("servername", "serveralias", "jkmountcopy", "sslengine", "sslcertificatekeyfile"),
+        *("sslcertificatechainfile", "sslcertificatefile", "sslprotocol", "sslverifyclient"),
+        *("sslciphersuite", "sslusername", "sslcacertificatefile", "proxyerroroverride"),
+    )
+)
+_NOT_NEEDED: Final = (
+    "nothing of it is in the result: another line says it again, or nothing asks for it"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +104,7 @@ class _Importer:
         self._options = options
         self._remarks = Remarks()
         self._draft = Draft()
+        self._read_so_far: list[Statement] = []
         self._sources = Sources(paths, options.root)
 
     def imported(self) -> Imported:
@@ -114,6 +129,7 @@ class _Importer:
         workers.names |= {table.name for table in containers.tables}
         writer = self._written(workers, plan, found, tables)
         is_good = self._check(writer)
+        self._remark_on_the_rest(writer)
         return Imported(
             text=writer.text,
             remarks=remarks.all,
@@ -137,6 +153,7 @@ class _Importer:
         around = AroundReader(draft, proxy, remarks, SPELLED)
         for kind, path in sources:
             for statement in reader.read(path) if kind is Kind.APACHE else ():
+                self._read_so_far.append(statement)
                 if jk.knows(statement.key):
                     jk.take(statement)
                 elif proxy.knows(statement.key):
@@ -250,6 +267,18 @@ class _Importer:
         writer.section("status", draft.settings.get("status", {}))
         writer.section("log", draft.settings.get("log", {}))
         return writer
+
+    def _remark_on_the_rest(self, writer: Writer) -> None:
+        """Name what neither is in the result nor was named: the law of `remarks.py`."""
+        kept = writer.places
+        has_tls = any(server.is_tls for server in self._draft.servers)
+        for statement in self._read_so_far:
+            key = statement.key
+            is_taken = key in _TAKEN and (has_tls or not key.startswith("ssl"))
+            if key.startswith("<") or is_taken or statement.place in kept:
+                continue
+            if not self._remarks.has(statement.place):
+                self._remarks.note(statement.place, statement.name, _NOT_NEEDED)
 
     def _write_rules(self, writer: Writer, workers: Workers, plan: Plan) -> None:
         maps = {} if plan.others.map_file is None else {"file": plan.others.map_file}

@@ -49,6 +49,7 @@ class Remarks:
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place, str], Remark] = {}
+        self._places: set[Place] = set()
         self._files: list[str] = []
 
     def begin(self, file: str) -> None:
@@ -77,10 +78,11 @@ class Remarks:
     def _add(self, level: Level, place: Place, directive: str, reason: str, advice: str) -> None:
         remark = Remark(level=level, place=place, directive=directive, reason=reason, advice=advice)
         self._found.setdefault((place, remark.words), remark)
+        self._places.add(place)
 
     def has(self, place: Place) -> bool:
         """Something was said about a line."""
-        return any(remark.place == place for remark in self._found.values())
+        return place in self._places
 
     @property
     def all(self) -> tuple[Remark, ...]:

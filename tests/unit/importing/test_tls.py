@@ -163,3 +163,12 @@ def test_addresses_that_cannot_be(stage: Stage) -> None:
     found = stage.jk("JkMount /a one\nListen nowhere\nListen 127.0.0.1:5")
     assert found["server"]["listen"] == ["127.0.0.1:5"]
     assert "it is left out" in stage.errors()[0]
+
+
+def test_tls_that_is_off(stage: Stage) -> None:
+    found = stage.jk(
+        f"JkMount /a one\nSSLEngine off\n{PAIR.format('www')}\nJkLogLevel info\nJkLogLevel warn"
+    )
+    assert "tls" not in found
+    named = [note.partition(":")[0] for note in stage.notes() if "nothing of it is in" in note]
+    assert named == ["3", "4", "5", "6"]
