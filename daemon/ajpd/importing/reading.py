@@ -19,13 +19,13 @@ from .draft import Draft, Server, Setting
 from .macros import MAX_DEPTH as MACRO_DEPTH
 from .macros import BadUse, Macros
 from .remarks import Remarks
-from .sources import Sources, read_text
+from .sources import MAX_FILES, Sources, read_text
 from .syntax import Block, Line, Node, parse, words_of
 
 __all__ = ["Reader", "Statement"]
 
-#: Includes deeper than this are a circle.
-MAX_DEPTH: Final = 64
+#: Macros that use others twice, and these others twice, come to any number in no time.
+MAX_USES: Final = 20_000
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
 #: Directives that decide which request goes where: named one by one where they are left out.
 _RELEVANT: Final = re.compile(
@@ -93,6 +93,8 @@ class Reader:
         self._open_files: list[Path] = []
         self._macros = Macros()
         self._uses = 0
+        self._all_uses = 0
+        self._files = 0
 
     def read(self, path: Path) -> Iterator[Statement]:
         """The statements of a file that was given.
@@ -104,6 +106,9 @@ class Reader:
         yield from self._file(path, self._draft.main, ())
 
     def _file(self, path: Path, server: Server, blocks: tuple[Block, ...]) -> Iterator[Statement]:
+        self._files += 1
+        if self._files > MAX_FILES:
+            raise ValueError(f"these are more than {MAX_FILES} files, which no configuration has")
         self._remarks.begin(str(path))
         text = read_text(path)
         if "\0" in text:
@@ -211,6 +216,9 @@ class Reader:
         try:
             if self._uses >= MACRO_DEPTH:
                 raise BadUse("macros use each other in a circle")
+            self._all_uses += 1
+            if self._all_uses > MAX_USES:
+                raise BadUse(f"macros are used more than {MAX_USES} times")
             nodes = self._macros.use(statement.words)
         except BadUse as exc:
             self._remarks.error(
@@ -226,9 +234,6 @@ class Reader:
         self, statement: Statement, server: Server, blocks: tuple[Block, ...]
     ) -> Iterator[Statement]:
         place, name = statement.place, statement.name
-        if len(self._open_files) >= MAX_DEPTH:
-            self._remarks.error(place, name, "files include each other in a circle")
-            return
         beside = self._open_files[-1].parent
         for word in statement.words:
             try:
@@ -239,6 +244,9 @@ class Reader:
             if not files:
                 self._missing(statement, word)
             for file in files:
+                if file.resolve() in [path.resolve() for path in self._open_files]:
+                    self._remarks.error(place, name, f"{file} would be in itself; it is left out")
+                    continue
                 try:
                     yield from self._file(file, server, blocks)
                 except (OSError, ValueError) as exc:

@@ -105,8 +105,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _split(content: str) -> tuple[str, str]:
     """The name, which may be quoted like any word, and the rest."""
-    name, rest = _word(content)
-    return name, rest.strip(_SPACE)
+    name, at = _word(content, 0)
+    return name, content[at:].strip(_SPACE)
 
 
 def _block(content: str, place: Place, remarks: Remarks) -> Block:
@@ -147,23 +147,33 @@ def words_of(args: str) -> list[str]:
         httpd `server/util.c`, ap_getword_conf: a word that begins with a quote ends with the same
         one; in it a backslash stands before that quote or another backslash.
     """
-    words, rest = [], args.strip(_SPACE)
-    while rest:
-        word, rest = _word(rest)
+    words, at = [], _skip(args, 0)
+    while at < len(args):
+        word, at = _word(args, at)
         words.append(word)
+        at = _skip(args, at)
     return words
 
 
-def _word(text: str) -> tuple[str, str]:
-    text = text.lstrip(_SPACE)
-    quote = text[:1]
+def _skip(text: str, at: int) -> int:
+    """Where the next word begins."""
+    while at < len(text) and text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _word(text: str, at: int) -> tuple[str, int]:
+    """The word that begins there, and where it has ended."""
+    quote, begin = text[at : at + 1], at
     if quote not in ('"', "'") or not quote:
-        length = next((at for at, char in enumerate(text) if char in _SPACE), len(text))
-        return text[:length], text[length:].lstrip(_SPACE)
-    found, at = [], 1
+        while at < len(text) and text[at] not in _SPACE:
+            at += 1
+        return text[begin:at], at
+    found: list[str] = []
+    at += 1
     while at < len(text) and text[at] != quote:
-        if text[at] == "\\" and text[at + 1 : at + 2] in ("\\", quote) and at + 1 < len(text):
+        if text[at] == "\\" and at + 1 < len(text) and text[at + 1] in ("\\", quote):
             at += 1
         found.append(text[at])
         at += 1
-    return "".join(found), text[at + 1 :].lstrip(_SPACE)
+    return "".join(found), at + 1

@@ -110,7 +110,9 @@ def test_includes(stage: Stage) -> None:
     ("line", "words"),
     [
         ("Include nowhere.conf", "nowhere.conf is not here"),
-        ("Include httpd.conf", "files include each other in a circle"),
+        ("Include httpd.conf\nInclude httpd.conf", "would be in itself"),
+        ("Include more", "these are more than 5 files"),
+        ("<Macro M>\n</Macro>\n" + "Use M\n" * 22, "macros are used more than 20 times"),
         ("Include binary", "this is no text"),
         ("Use M y", "there is no macro M so far"),
         ("Use", "it names no macro"),
@@ -118,8 +120,14 @@ def test_includes(stage: Stage) -> None:
         ("<Macro M>\nUse M\n</Macro>\nUse M", "macros use each other in a circle"),
     ],
 )
-def test_what_cannot_be_read(stage: Stage, line: str, words: str) -> None:
+def test_what_cannot_be_read(
+    stage: Stage, line: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage.write("binary", "JkMount\0 /b one")
+    for number in range(9):
+        stage.write(f"more/{number}", "ServerAdmin x")
+    monkeypatch.setattr("ajpd.importing.reading.MAX_FILES", 5)
+    monkeypatch.setattr("ajpd.importing.reading.MAX_USES", 20)
     found = stage.jk(f"JkMount /ok one\n{line}")
     assert any(words in said for said in stage.errors()), stage.errors()
     assert found["mount"] == {"/ok": "one"}
