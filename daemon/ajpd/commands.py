@@ -22,6 +22,7 @@ from ajp._slot import Slot
 from ajp.errors import StatusTableError
 from ajp.journal import Journal
 from ajp.lb import Activation, State
+from ajp.snapshot import Kind
 from ajp.table import Table
 
 from .config.errors import ConfigErrors
@@ -32,7 +33,7 @@ from .explain.forms import as_json as as_values
 from .explain.forms import as_text as as_lines
 from .explain.look import explain
 from .explain.question import Question, question_of
-from .ledger import journal_of
+from .ledger import journal_of, slot_address
 from .status.actions import ActionError, Deed, Operator
 from .status.collect import collect, current_slots
 from .status.drain import Drain, Standing
@@ -286,6 +287,32 @@ def _warn_of_nobody(table: Table, members: Sequence[Slot]) -> None:
             print(f"warning: no active member of {name} can be had now", file=sys.stderr)
 
 
+def _warn_of_other_ways(session: _Session, members: Sequence[Slot]) -> None:
+    """Say so where requests get to the same containers in other ways, for which nobody waits."""
+    addresses = {member.address for member in members}
+    indexes = {member.index for member in members}
+    for slot in current_slots(session.table):
+        is_another = slot.kind is Kind.MEMBER and slot.index not in indexes
+        if is_another and slot.address in addresses and slot.activation != Activation.STOPPED:
+            words = Activation(slot.activation).name.lower()
+            print(
+                f"warning: {slot.balancer}/{slot.name} is the same container and {words}: its "
+                "requests are not waited for",
+                file=sys.stderr,
+            )
+    if session.config is None:
+        return
+    rules = [*session.config.rules, *(r for host in session.config.hosts for r in host.rules)]
+    direct = {rule.worker for rule in rules if not rule.is_exclusion and not rule.is_disabled}
+    for name, worker in session.config.workers.items():
+        if name in direct and slot_address(worker) in addresses:
+            print(
+                f"warning: rules lead to worker {name} without a balancer: these requests go on, "
+                "and are not waited for",
+                file=sys.stderr,
+            )
+
+
 # --- drain ----------------------------------------------------------------------------------------
 
 
@@ -297,6 +324,7 @@ def _drain(args: argparse.Namespace) -> int:
     if not args.json:
         session.show(deeds, done=True)
     _warn_of_nobody(session.table, members)
+    _warn_of_other_ways(session, members)
     drain = Drain(members, quiet_for_s=args.quiet_for, now=time.monotonic(), now_ns=time.time_ns())
     if not args.wait:
         standings = drain.look(time.monotonic())
@@ -310,11 +338,9 @@ def _drain(args: argparse.Namespace) -> int:
     standings = drain.look(time.monotonic())
     if problem:
         _show_standings(args, standings, done=False, text=problem)
-        names = " ".join(args.members)
-        print(
-            f"ajpd drain: {problem}; members stay disabled, ajpd activate {names} takes it back",
-            file=sys.stderr,
-        )
+        left = [each.what for each in standings if each.is_drained]
+        words = f"; members stay disabled, ajpd activate {' '.join(left)} takes it back"
+        print(f"ajpd drain: {problem}{words if left else ''}", file=sys.stderr)
         return 1
     stopped = session.operator.set_activation(members, Activation.STOPPED)
     session.log()

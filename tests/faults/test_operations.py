@@ -70,7 +70,7 @@ async def operated(
             '[worker.lb]\ntype = "lb"\nbalance_workers = ["nodeA", "nodeB"]\n'
             f'[worker.nodeA]\nhost = "127.0.0.1"\nport = {a.port}\n'
             f'[worker.nodeB]\nhost = "127.0.0.1"\nport = {b.port}\n'
-            f'[mount]\n"/*" = "lb"\n[table]\nfile = "{table}"\n{more}'
+            f'[mount]\n"/*" = "lb"\n[table]\nfile = "{table}"\n{more}'.replace("PORT", str(a.port))
         )
         await daemon.start()
         yield Operated(daemon, port, table)
@@ -158,8 +158,28 @@ async def test_drain_that_somebody_takes_back(tmp_path: Path) -> None:
         assert (await s.run("activate", "nodeA"))[0] == 0
         code, _, err = await drain
         assert code == 1
-        assert "somebody activated lb/nodeA" in err
+        assert err == "ajpd drain: somebody activated lb/nodeA\n"
         assert (await s.member("nodeA"))["activation"] == "active"
+
+
+async def test_a_container_that_is_reached_in_other_ways(tmp_path: Path) -> None:
+    """Whoever drains one way to it is told of the others, for nobody waits for their requests."""
+    async with operated(
+        tmp_path,
+        Container(respond(b"A")),
+        Container(respond(b"B")),
+        more='[worker.other]\ntype = "lb"\nbalance_workers = ["nodeA", "nodeB"]\n'
+        'mount = "/other/*"\n[worker.plain]\nhost = "127.0.0.1"\nport = PORT\n'
+        'mount = "/plain/*"\n',
+    ) as s:
+        code, _, err = await s.run("drain", "lb/nodeA")
+        other = "warning: other/nodeA is the same container and active: its requests are not"
+        plain = "warning: rules lead to worker plain without a balancer: these requests go on"
+        assert (code, err.count(other), err.count(plain)) == (0, 1, 1)
+        _, _, err = await s.run("drain", "nodeA")
+        assert (err.count(other), err.count(plain)) == (0, 1)
+        _, _, err = await s.run("drain", "nodeB")
+        assert plain not in err
 
 
 async def test_restarts_and_edited_files(tmp_path: Path) -> None:
