@@ -118,10 +118,16 @@ cdef class Slot:
         copy_out(&identity, self.at.identity, IDENTITY_WORDS)
         if kind == 0 or self._incarnation != half_load(&self.at.incarnation):
             raise StatusTableError(f"slot {index} of the table is free")
-        self.kind = Kind(kind)
-        self.name = (<bytes>identity.name).decode()
-        self.balancer = (<bytes>identity.balancer).decode()
-        self.address = (<bytes>identity.address).decode()
+        identity.name[sizeof(identity.name) - 1] = 0
+        identity.balancer[sizeof(identity.balancer) - 1] = 0
+        identity.address[sizeof(identity.address) - 1] = 0
+        try:
+            self.kind = Kind(kind)
+            self.name = (<bytes>identity.name).decode()
+            self.balancer = (<bytes>identity.balancer).decode()
+            self.address = (<bytes>identity.address).decode()
+        except ValueError as exc:
+            raise StatusTableError(f"slot {index} of the table is damaged: {exc}") from exc
 
     @staticmethod
     def take(Memory memory not None, kind, str name not None, *, str address="", str balancer=""):

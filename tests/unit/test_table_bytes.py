@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from ajp._column import Column
+from ajp._slot import Slot
 from ajp._table import format_memory, table_bytes
 from ajp.errors import LayoutMismatch, Reason, StatusTableError
 from ajp.lb import Activation, Record, State
@@ -131,6 +132,36 @@ class TestBytes:
             raw.buffer[tally : tally + SIZES["tally"]]
             == (raw.buffer[raw.tally(3, 2) : raw.tally(3, 3)])
         )
+
+
+class TestDamage:
+    """A disk, or somebody who may write there, left something else in a slot."""
+
+    @pytest.mark.parametrize(
+        ("place", "damage"),
+        [
+            (PLACES["slot", "kind"].at, struct.pack("I", 77)),
+            (PLACES["slot", "identity"].at, b"\xff"),
+            (PLACES["slot", "identity"].at + 64, b"\xc3("),
+        ],
+    )
+    def test_a_slot_that_says_nothing(self, place: int, damage: bytes) -> None:
+        raw = Bytes(8, 2)
+        worker(raw.table, "one")
+        worker(raw.table, "two")
+        at = raw.slot(0) + place
+        raw.buffer[at : at + len(damage)] = damage
+        with pytest.raises(StatusTableError, match="slot 0 of the table is damaged: "):
+            Slot(raw.table, 0)
+        assert Slot(raw.table, 1).name == "two"
+
+    def test_a_name_without_an_end(self) -> None:
+        raw = Bytes(8, 2)
+        worker(raw.table, "one")
+        at = raw.slot(0) + PLACES["slot", "identity"].at
+        raw.buffer[at : at + 256] = b"x" * 256
+        found = Slot(raw.table, 0)
+        assert (found.name, found.balancer, found.address) == ("x" * 63, "x" * 63, "x" * 127)
 
 
 class TestBadMemory:
