@@ -162,14 +162,14 @@ async def test_a_client_that_does_not_read(caplog: pytest.LogCaptureFixture) -> 
 async def test_a_client_that_reads_slowly_is_not_cut() -> None:
     body = b"x" * 600_000
     async with stage(
-        Container(respond(body)), server={"send_timeout_ms": 600}, send_buffer=16384
+        Container(respond(body)), server={"send_timeout_ms": 1500}, send_buffer=16384
     ) as s:
         client = await s.connect(receive_buffer=16384)
         await client.send(get())
         received = b""
         while len(received) < len(body):
             received += await client.read(30_000)
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.09)
 
 
 async def test_an_answer_nobody_reads_does_not_keep_an_idle_connection() -> None:
