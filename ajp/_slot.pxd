@@ -19,6 +19,7 @@ cdef class Slot:
     cdef SlotMemory* at             # borrowed from memory
     cdef uint32_t _incarnation
 
+    cdef void _forget_nonsense(self) noexcept nogil
     cdef int _check_current(self) except -1
     cdef uint64_t _read_config(self, Config* out) noexcept nogil
     cdef void _write_config(self, const Config* config) noexcept nogil

@@ -72,6 +72,9 @@ __all__ = ["Slot"]
 
 cdef enum:
     TALLY_WORDS = sizeof(Tally) // 8
+    # Of ajp.lb.State and ajp.lb.Activation.
+    LAST_STATE = 6
+    LAST_ACTIVATION = 2
 
 cdef extern from * nogil:
     """
@@ -137,6 +140,7 @@ cdef class Slot:
             TableFull: every slot belongs to somebody.
             ValueError: a text that is too long, or no name.
         """
+        cdef Slot found
         if not name or (kind == Kind.MEMBER) != bool(balancer):
             raise ValueError(f"a {kind.name.lower()} {name!r} of balancer {balancer!r} cannot be")
         identity = (
@@ -145,7 +149,16 @@ cdef class Slot:
             + padded("address", address, TEXT_BYTES)
         )
         index, is_new = memory.take(kind, identity)
-        return Slot(memory, index, is_new)
+        found = Slot(memory, index, is_new)
+        found._forget_nonsense()
+        return found
+
+    cdef void _forget_nonsense(self) noexcept nogil:
+        """Begin anew where a damaged file has numbers that would stop whoever reads them."""
+        if half_load(&self.at.state) > LAST_STATE:
+            half_store(&self.at.state, 0)
+        if half_load(&self.at.activation) > LAST_ACTIVATION:
+            half_store(&self.at.activation, 0)
 
     def __repr__(self):
         """Who it is."""

@@ -155,6 +155,18 @@ class TestDamage:
             Slot(raw.table, 0)
         assert Slot(raw.table, 1).name == "two"
 
+    def test_numbers_that_are_none_are_forgotten_by_who_begins(self) -> None:
+        raw = Bytes(8, 2)
+        member(raw.table, "n1")
+        for state, activation in ((max(State), max(Activation)), (max(State) + 1, 3), (9**9, 9**9)):
+            for field, number in (("state", state), ("activation", activation)):
+                struct.pack_into("I", raw.buffer, raw.slot(0) + PLACES["slot", field].at, number)
+            found = member(raw.table, "n1").snapshot()
+            if state == max(State):
+                assert (found.state, found.activation) == (state, activation)
+            else:
+                assert (found.state, found.activation) == (State.IDLE, Activation.ACTIVE)
+
     def test_a_name_without_an_end(self) -> None:
         raw = Bytes(8, 2)
         worker(raw.table, "one")
