@@ -184,6 +184,9 @@ class StatusPage:
             raise _Answered("This command is not allowed in read only mode.")
         if not question.command.changes:
             return
+        # What a browser says of where a request comes from no script of a site can change.
+        if asked.header(b"sec-fetch-site") in ("cross-site", "same-site"):
+            raise _Answered("Another site's page asks for this: it is not done", 403)
         if asked.method == "POST":
             token = question.values.get("token", "") or asked.header(b"x-ajpd-token")
             if not is_token(token, self._who(asked)):
@@ -347,11 +350,7 @@ class StatusPage:
 
     def _properties(self) -> list[tuple[str, str]]:
         """What was loaded, without what nobody shall read."""
-        return [
-            (name, value)
-            for name, value in self._overview.config.properties
-            if not name.endswith(_SECRET)
-        ]
+        return _without_secrets(self._overview.config.properties)
 
     def _json(self, asked: Asked, question: Question) -> str:
         found: dict[str, Any] = {
@@ -415,6 +414,19 @@ class StatusPage:
 
 
 _LOCAL: Final = TrustedProxies(("loopback",))
+
+
+def _without_secrets(properties: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """All but secrets, and the variables that they are made of."""
+    secrets = {value for name, value in properties if name.endswith(_SECRET) and value}
+
+    def tells(name: str, value: str) -> bool:
+        if name.endswith(_SECRET) or value in secrets:
+            return True
+        is_variable = not name.startswith("worker.") and bool(value)
+        return is_variable and any(value in each or each in value for each in secrets)
+
+    return [(name, value) for name, value in properties if not tells(name, value)]
 
 
 def _in_balancer(balancer: BalancerReport, name: str | None) -> _Found:

@@ -411,3 +411,27 @@ def test_a_token_is_its_readers_and_does_not_last() -> None:
     assert not is_token(token, "bob@10.0.0.1", now=1_000_000.0)
     assert not is_token(token, "ann@10.0.0.1", now=1_000_000.0 + 13 * 3600)
     assert not is_token("é" * 32, "ann@10.0.0.1", now=1_000_000.0)
+
+
+@pytest.mark.parametrize("kind", ["txt", "xml", "prop", "json"])
+def test_variables_that_secrets_are_made_of_are_not_dumped(tmp_path: Path, kind: str) -> None:
+    variables = "pw=hidden\nother=hidden.two\nbase=8\nworker.list=a,b\n"
+    secrets = "worker.a.secret=$(pw).one\nworker.b.secret=$(other)\n"
+    ports = "worker.a.port=$(base)109\nworker.b.port=8209\n"
+    text = Site(Daemon(tmp_path, variables + secrets + ports)).text(f"cmd=dump&mime={kind}")
+    assert "hidden" not in text
+    assert "base" in text
+    assert "8109" in text
+
+
+@pytest.mark.parametrize("where", ["cross-site", "same-site"])
+def test_another_sites_page_changes_nothing(daemon: Daemon, where: str) -> None:
+    site = Site(daemon, PageConfig(allow_get=True))
+    update = "cmd=update&w=lb&sw=nodeA&vwa=d&mime=txt"
+    given = site.ask(update, headers={b"sec-fetch-site": (where.encode(),)})
+    assert given.status == 403
+    assert b"Another site's page" in given.body
+    assert "activation=ACT" in site.text("cmd=show&w=lb&sw=nodeA&mime=txt")
+    for own in (b"same-origin", b"none"):
+        assert site.ask(update, headers={b"sec-fetch-site": (own,)}).status == 200
+    assert "activation=DIS" in site.text("cmd=show&w=lb&sw=nodeA&mime=txt")
