@@ -54,6 +54,7 @@ class Dashboard:
         question: what was asked for.
         rates: what was seen before.
         token: goes with each change; empty: this reader changes nothing.
+        may_change: he could, if he wanted to.
         where: name and port that the reader asked for.
         software: of this daemon.
     """
@@ -64,6 +65,7 @@ class Dashboard:
     question: Question
     rates: Rates
     token: str
+    may_change: bool
     where: str
     software: str
 
@@ -130,7 +132,7 @@ class Dashboard:
         links: list[tuple[str, dict[str, str] | None]] = (
             [("All", {})] if self.question.command is not Command.LIST else []
         )
-        if self.status.read_only:
+        if not self.may_change:
             links.append(("read only", None))
         elif hide & Hide.READ_ONLY:
             links.append(("Let me change things", {"opt": str(hide & ~Hide.READ_ONLY)}))

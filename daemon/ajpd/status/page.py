@@ -162,10 +162,12 @@ class StatusPage:
             return f"{asked.method} is not supported: GET, HEAD or POST", 405
         return None
 
+    @property
+    def _may_change(self) -> bool:
+        return not (self._status.read_only or self._access.read_only)
+
     def _is_read_only(self, question: Question) -> bool:
-        return bool(
-            self._status.read_only or self._access.read_only or question.hide & Hide.READ_ONLY
-        )
+        return not self._may_change or bool(question.hide & Hide.READ_ONLY)
 
     def _token(self, asked: Asked, question: Question) -> str:
         """For the forms of a page; empty where there are none."""
@@ -380,6 +382,7 @@ class StatusPage:
             question=question,
             rates=self._rates,
             token=self._token(asked, question),
+            may_change=self._may_change,
             where=f"{asked.server_name}:{asked.server_port}",
             software=SOFTWARE,
         )

@@ -169,6 +169,8 @@ class TestChanges:
             text = site.text(f"cmd={command}&w=lb&mime=txt{opt}")
             assert "This command is not allowed in read only mode." in text
         assert "token" not in site.text(opt)
+        # Who could change things, if he did not look at it this way, can go back.
+        assert ("Let me change things" in site.text(opt.lstrip("&"))) is (how == "opt")
         assert "token" not in site.text(f"mime=json{opt}")
 
     def test_one_pattern_for_many(self, site: Site, daemon: Daemon) -> None:
