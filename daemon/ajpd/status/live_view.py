@@ -51,10 +51,16 @@ class Readers:
 
     def _turn(self) -> None:
         self._timer = None
-        for reader in [*self._open]:
-            reader.look()
-        if self._open and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(EVERY, self._turn)
+        self._next([*self._open])
+
+    def _next(self, waiting: "list[LiveView]") -> None:
+        """One reader after the other, each in a turn of the loop: a view takes its time."""
+        loop = asyncio.get_running_loop()
+        if waiting:
+            waiting.pop().look()
+            loop.call_soon(self._next, waiting)
+        elif self._open and self._timer is None:
+            self._timer = loop.call_later(EVERY, self._turn)
 
 
 class LiveView:
