@@ -366,12 +366,12 @@ class Container:
         assert self._server is not None
         self.closing.set()
         self._server.close()
-        for _ in range(5):
+        # From being accepted to having a task takes a connection several turns of the loop.
+        for _ in range(20):
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            # Whoever was accepted a moment ago has no task yet.
             await asyncio.sleep(0)
 
     def drop_idle(self, *, hard: bool = False) -> None:
