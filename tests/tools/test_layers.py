@@ -193,6 +193,7 @@ CONFIG = [
     "toml",
     "server",
     "metrics",
+    "page",
     "tls",
     "parts",
     "checks",

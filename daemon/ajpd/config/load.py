@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Final, cast
 
 from ajpd.accesslog import AccessFormatError, compile_format
-from ajpd.http.forwarded import TrustedProxies
 from ajpd.syslog import PREFIX, Destination
 
 from .balancers import Workers, build_workers
@@ -38,12 +37,11 @@ from .model import (
     MetricsConfig,
     Mount,
     MountSource,
-    PageConfig,
     ServerConfig,
-    StatusConfig,
     TableConfig,
     TlsConfig,
 )
+from .page import build_page
 from .parts import Parts
 from .sections import Section, check_names
 from .server import build_server
@@ -164,6 +162,7 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
     attributes = _attributes(document, server, tls, findings)
     listen = (*server.listen, *(() if tls is None else tls.listen))
     metrics = _metrics(document, listen, findings)
+    page = build_page(document, built.statuses, findings)
     check_conflicts(built.workers, built.balancers.values(), listen, findings)
     log = _log(document, findings)
     findings.raise_errors()
@@ -172,7 +171,7 @@ def _finish(parts: Parts, document: TomlFile | None, findings: Findings, *, whol
         workers={name: built.workers[name] for name in listed if name in built.workers},
         balancers=built.balancers,
         statuses=built.statuses,
-        page=_page(document, built.statuses, findings),
+        page=page,
         properties=parts.properties(),
         rules=rules,
         hosts=hosts,
@@ -295,26 +294,6 @@ def _attributes(
 def _maps(parts: Parts, document: TomlFile | None) -> MapConfig:
     reload_ms = cast(int, value_of(document, Scope.MAP, "reload"))
     return MapConfig(file=parts.map_file, reload_ms=reload_ms)
-
-
-def _page(
-    document: TomlFile | None, statuses: Mapping[str, StatusConfig], findings: Findings
-) -> PageConfig:
-    config = PageConfig(
-        allow=cast(tuple[str, ...], value_of(document, Scope.STATUS_PAGE, "allow")),
-        read_only=cast(bool, value_of(document, Scope.STATUS_PAGE, "read_only")),
-        allow_get=cast(bool, value_of(document, Scope.STATUS_PAGE, "allow_get")),
-    )
-    written = None if document is None else document.values.get((Scope.STATUS_PAGE, "allow"))
-    try:
-        TrustedProxies(config.allow)
-    except ValueError as exc:
-        place = Place("defaults") if written is None else written.place
-        findings.error(place, f"allow: {exc}", directive="allow")
-    if written is not None and not statuses:
-        text = "allow: no worker is of type status, so there is no page to see"
-        findings.warn(written.place, text, directive="allow")
-    return config
 
 
 def _metrics(
