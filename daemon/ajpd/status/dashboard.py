@@ -260,9 +260,8 @@ class Dashboard:
             self._actions(member),
         ]
         route = f", route {escape(member.route)}" if member.route else ""
-        address = member.address if worker is None else _address(worker)
         head = (
-            f"<th scope='row'>{escape(member.name)}<small>{escape(address)}{route}</small>"
+            f"<th scope='row'>{escape(member.name)}<small>{escape(member.where)}{route}</small>"
             f"{self._tools(member.balancer, member.name)}</th>"
         )
         kind = _kind(member)
@@ -329,7 +328,7 @@ class Dashboard:
         ]
         name = escape(worker.name)
         head = (
-            f"<th scope='row'>{name}<small>{escape(_address(worker))}</small>"
+            f"<th scope='row'>{name}<small>{escape(worker.where)}</small>"
             f"{self._tools(worker.name)}</th>"
         )
         return f'<tr id="w-{name}">{head}{_cells(_WORKER_HEADS[1:], cells)}</tr>'
@@ -474,10 +473,6 @@ def _setting(name: str, value: object) -> str:
     if name.endswith("_ms") and isinstance(value, int):
         return duration(value / 1000) if value else "0"
     return str(value)
-
-
-def _address(worker: WorkerReport) -> str:
-    return worker.config.address if worker.config is not None else worker.address
 
 
 def _file_of(place: str) -> str:

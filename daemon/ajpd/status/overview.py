@@ -3,7 +3,6 @@
 Each page asks here; what costs something is done once for all that ask within a moment.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -84,11 +83,6 @@ class Overview:
         """Somebody changed something: forget what was known, and let it count."""
         self._report = None
         self._on_change()
-
-    @property
-    def pid(self) -> int:
-        """Of this process."""
-        return os.getpid()
 
 
 def _write_down(

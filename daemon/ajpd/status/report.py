@@ -139,6 +139,11 @@ class WorkerReport(SlotReport):
     balancers: tuple[str, ...]
     config: WorkerConfig | None = field(repr=False)
 
+    @property
+    def where(self) -> str:
+        """Where connections go: the address of the files, unless an operator changed it."""
+        return self.address if self.config is None else self.config.address
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberReport(SlotReport):
@@ -187,6 +192,11 @@ class MemberReport(SlotReport):
     recent_sessions: int
     worker: WorkerReport | None
     config: MemberConfig | None = field(repr=False)
+
+    @property
+    def where(self) -> str:
+        """Where connections go, see `WorkerReport.where`."""
+        return self.address if self.worker is None else self.worker.where
 
     @property
     def route(self) -> str | None:

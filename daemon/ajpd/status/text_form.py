@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from ajp.lb import Activation, State
-from ajp.snapshot import ProbeState, ProcessState
+from ajp.snapshot import Histogram, ProbeState, ProcessState
 from ajpd.config.changes import shown
 
 from .report import BalancerReport, MemberReport, Report, SlotReport, WorkerReport
 
-__all__ = ["ago", "aligned", "as_text", "duration"]
+__all__ = ["ago", "aligned", "as_text", "duration", "quantiles"]
 
 _MEMBER_HEAD = (
     *("MEMBER", "ADDRESS", "ACT", "STATE", "FACTOR", "ROUTE", "IN-FLIGHT", "CONN", "DONE"),
@@ -103,7 +103,7 @@ def _member(member: MemberReport) -> list[str]:
     worker = member.worker
     return [
         member.name,
-        _address(member, worker),
+        member.where,
         member.activation.letters,
         member.state.label,
         _or_nothing(member.lbfactor),
@@ -112,7 +112,7 @@ def _member(member: MemberReport) -> list[str]:
         _NOTHING if worker is None else str(worker.connected),
         str(member.elected),
         str(member.errors),
-        *_quantiles(member),
+        *quantiles(member.since_reset.duration),
         str(member.recent_sessions),
     ]
 
@@ -126,7 +126,7 @@ def _worker(worker: WorkerReport) -> list[str]:
             probe = duration(worker.probe.rtt_s)
     return [
         worker.name,
-        _address(worker, worker),
+        worker.where,
         probe,
         str(worker.in_flight),
         str(worker.waiting),
@@ -134,19 +134,12 @@ def _worker(worker: WorkerReport) -> list[str]:
         str(worker.idle),
         str(counted["used"]),
         str(counted.errors),
-        *_quantiles(worker),
+        *quantiles(worker.since_reset.duration),
     ]
 
 
-def _address(slot: MemberReport | WorkerReport, worker: WorkerReport | None) -> str:
-    """Where connections go: the address of the files, unless an operator changed it."""
-    if worker is not None and worker.config is not None:
-        return worker.config.address
-    return slot.address
-
-
-def _quantiles(slot: SlotReport) -> list[str]:
-    times = slot.since_reset.duration
+def quantiles(times: Histogram) -> list[str]:
+    """What half, 95 and 99 of 100 stay within."""
     found = (times.p50_us, times.p95_us, times.p99_us)
     return [_NOTHING if us is None else duration(us / 1e6) for us in found]
 

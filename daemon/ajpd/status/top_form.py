@@ -10,7 +10,7 @@ from ajpd.config.changes import shown
 
 from .rates import Pace, Rates
 from .report import MemberReport, Report, SlotReport, WorkerReport
-from .text_form import ago, aligned, duration
+from .text_form import ago, aligned, duration, quantiles
 
 __all__ = ["HEADS", "Row", "as_lines", "details", "rows", "summary"]
 
@@ -51,7 +51,10 @@ def summary(report: Report, rates: Rates) -> str:
             f"{pace.errors_per_s:.1f} failed/s",
             f"{front.in_flight} in flight",
             f"{front.connected} clients",
-            *(f"{name} {text}" for name, text in zip(_QUANTILES, _times(pace), strict=True)),
+            *(
+                f"{name} {text}"
+                for name, text in zip(_QUANTILES, quantiles(pace.duration), strict=True)
+            ),
         ]
     failed = sum(member.state is State.ERROR for member in report.members)
     if failed:
@@ -78,12 +81,12 @@ def _member(member: MemberReport, pace: Pace) -> Row:
         health = "worse"
     cells = (
         f"{member.balancer}/{member.name}",
-        member.address if worker is None else _address(worker),
+        member.where,
         member.activation.letters,
         member.state.label,
         str(member.in_flight),
         f"{pace.per_s:.1f}",
-        *_times(pace),
+        *quantiles(pace.duration),
         f"{pace.errors_per_s:.1f}",
         str(member.errors),
         str(member.recent_sessions),
@@ -101,12 +104,12 @@ def _worker(worker: WorkerReport, pace: Pace) -> Row:
     )
     cells = (
         worker.name,
-        _address(worker),
+        worker.where,
         _NOTHING,
         state,
         str(worker.in_flight),
         f"{pace.per_s:.1f}",
-        *_times(pace),
+        *quantiles(pace.duration),
         f"{pace.errors_per_s:.1f}",
         str(worker.since_reset.errors),
         _NOTHING,
@@ -114,15 +117,6 @@ def _worker(worker: WorkerReport, pace: Pace) -> Row:
         str(worker.waiting),
     )
     return Row(worker.name, cells, "bad" if is_bad else "fine", is_member=False)
-
-
-def _address(worker: WorkerReport) -> str:
-    return worker.address if worker.config is None else worker.config.address
-
-
-def _times(pace: Pace) -> list[str]:
-    found = (pace.duration.p50_us, pace.duration.p95_us, pace.duration.p99_us)
-    return [_NOTHING if us is None else duration(us / 1e6) for us in found]
 
 
 def details(report: Report, name: str) -> list[str]:
