@@ -22,6 +22,7 @@ cdef class Answer:
     cdef int begin(self, ResponseHead head, bytes date_line, bytes more) except -1
     cdef Py_ssize_t add(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int write(self, bint last) except -1
+    cdef int _write_small(self) except -1
     cdef int write_page(
         self, Service service, int status, str reason, str detail, bint json, bytes more
     ) except -1

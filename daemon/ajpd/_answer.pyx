@@ -9,6 +9,7 @@ Source: RFC 9112 §6-§7; mod_jk `ajp_process_callback`, which leaves framing to
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
 
 from ajp._packets cimport ResponseHead
 from ajpd._service cimport Service
@@ -64,8 +65,13 @@ cdef class Answer:
 
     cdef int write(self, bint last) except -1:
         """Write what has gathered; `last`: the response ends here."""
-        cdef list parts = []
+        cdef list parts
         cdef Py_ssize_t size = self.pieces_size
+        if self.head is not None and size <= COPY_LIMIT and len(self.pieces) <= 1 and (
+            self.plan.framing != BY_CHUNKS
+        ):
+            return self._write_small()
+        parts = []
         if self.head is not None:
             parts.append(self.head)
             size += PyBytes_GET_SIZE(self.head)
@@ -91,6 +97,24 @@ cdef class Answer:
             self.client.write(b"".join(parts))
         else:
             self.client.transport.writelines(parts)
+        return 0
+
+    cdef int _write_small(self) except -1:
+        """Write a head and what little body came with it."""
+        cdef bytes head = self.head, body, whole = head
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(head)
+        self.head = None
+        self.begun = True
+        if self.pieces_size > 0:
+            body = self.pieces.pop()
+            whole = PyBytes_FromStringAndSize(NULL, size + self.pieces_size)
+            memcpy(PyBytes_AS_STRING(whole), PyBytes_AS_STRING(head), <size_t>size)
+            memcpy(
+                PyBytes_AS_STRING(whole) + size, PyBytes_AS_STRING(body), <size_t>self.pieces_size
+            )
+            self.sent += self.pieces_size
+            self.pieces_size = 0
+        self.client.write(whole)
         return 0
 
     cdef int write_page(

@@ -138,8 +138,20 @@ cdef bytes server_name_of(RequestHead head, Peer peer):
     if peer.server_name is not None:
         return peer.server_name
     if head.host.len > 0:
-        return PyBytes_FromStringAndSize(<const char*>head.host.ptr, head.host.len).lower()
+        return lower(head.host)
     return peer.local_addr
+
+
+cdef bytes lower(Slice text):
+    """A copy, the letters of ASCII in lower case."""
+    cdef bytes copy = PyBytes_FromStringAndSize(NULL, text.len)
+    cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(copy)
+    cdef uint8_t byte
+    cdef Py_ssize_t i
+    for i in range(text.len):
+        byte = text.ptr[i]
+        out[i] = <uint8_t>(byte | 0x20) if c"A" <= byte <= c"Z" else byte
+    return copy
 
 
 cdef int server_port_of(RequestHead head, Peer peer) noexcept:

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t
 
 from ajp._column cimport Column
+from ajp.lb._elect cimport Election
 from ajpd._account cimport Account
 from ajpd._service cimport Target
 from ajpd.http._request cimport RequestHead
@@ -13,6 +14,7 @@ cdef class Group:
 
     cdef readonly str name
     cdef readonly object balancer   # ajp.lb.balancer.Balancer
+    cdef Election election          # the balancer's of now
     cdef tuple targets              # of its members, in their order
     cdef uint32_t slot              # in the status table; NO_SLOT: none
     cdef list slots                 # of its members; None
@@ -47,7 +49,7 @@ cdef class Placement:
     cdef Target _locked(self, double now, bint is_first)
     cdef Target _elect(self, double now)
     cdef Target _elect_next(self, double now)
-    cdef Target _take(self, object choice, double now)
+    cdef Target _take(self, object choice, int member, bint makes_session, double now)
     cdef int _note_session(self, object choice, double now) except -1
     # Whether there is another member that could have the request now.
     cdef bint has_other(self, double now) except -1

@@ -4,6 +4,8 @@ from typing import final
 from ajp._column import Column
 from ajp._slot import Slot
 from ajp.lb.balancer import Balancer
+from ajp.lb.member import Member
+from ajp.lb.settings import Settings
 
 from ._service import Target
 
@@ -23,6 +25,7 @@ class Group:
         slots: Sequence[Slot] = (),
         column: Column | None = None,
     ) -> None: ...
+    def change(self, members: Sequence[Member], settings: Settings) -> None: ...
     def retarget(self, targets: Sequence[Target]) -> None: ...
 
 @final

@@ -67,6 +67,7 @@ cdef class Group:
         self.slots = [each.index for each in slots] or None
         self.column = column
         self.balancer = balancer
+        self.election = balancer.election
         self.targets = tuple(targets)
         self.session_cookie = balancer.settings.session_cookie.encode()
         self.session_path = balancer.settings.session_path.encode()
@@ -81,6 +82,11 @@ cdef class Group:
         if len(targets) != len(self.targets):
             raise ValueError(f"{self.name} has {len(self.targets)} members, not {len(targets)}")
         self.targets = targets
+
+    def change(self, members, settings):
+        """Elect by other settings from now on, as `Balancer.change`."""
+        self.balancer.change(members, settings)
+        self.election = self.balancer.election
 
     cdef object session_of(self, RequestHead head, bytes path, object extension):
         """The session a request says it belongs to; None."""
@@ -142,7 +148,7 @@ cdef class Placement:
 
     cdef Target _locked(self, double now, bint is_first):
         """Elect; under the balancer's lock if it has one."""
-        cdef Election election = self.group.balancer.election
+        cdef Election election = self.group.election
         if not election.locks:
             return self._elect(now) if is_first else self._elect_next(now)
         election.store.lock()
@@ -161,8 +167,10 @@ cdef class Placement:
             choice = self.group.balancer.elect(
                 self.session, now, extension=self.extension, may_force=False
             )
-            return self._take(choice, now) if type(choice) is Choice else self._elect_next(now)
-        election = self.group.balancer.election
+            if type(choice) is not Choice:
+                return self._elect_next(now)
+            return self._take(choice, choice.member, choice.makes_session, now)
+        election = self.group.election
         if self.session is not None:
             if election.is_sticky:
                 routes = self.session.routes
@@ -183,7 +191,7 @@ cdef class Placement:
             choice = self.group.balancer.choice_of(
                 found, makes_session=self.session is None, sets_cookie=election.sets_cookie
             )
-        return self._take(choice, now)
+        return self._take(choice, found & 0xFF, self.session is None, now)
 
     cdef object latest(self):
         return self.choice or self._first
@@ -206,25 +214,24 @@ cdef class Placement:
                 self._rounds.note(self._first)
         found = self._rounds.next(now)
         if type(found) is Choice:
-            return self._take(found, now)
+            return self._take(found, found.member, found.makes_session, now)
         if type(found) is NoMember:
             self.refusal = found
         else:
             self.pause = max(found.milliseconds / 1000.0, LEAST_PAUSE)
         return None
 
-    cdef Target _take(self, object choice, double now):
-        cdef Election election = self.group.balancer.election
+    cdef Target _take(self, object choice, int member, bint makes_session, double now):
         self.choice = choice
-        self.member = choice.member
-        self.makes_session = choice.makes_session
+        self.member = member
+        self.makes_session = makes_session
         if self.group.column is not None and self.group.slots is not None:
             self._note_session(choice, now)
         if self._first is None:
             self._first = choice
-        if not election.start(self.member, self.makes_session):
+        if not self.group.election.start(member, makes_session):
             self.group.balancer.note_begun(choice)
-        return self.group.targets[self.member]
+        return self.group.targets[member]
 
     cdef int _note_session(self, object choice, double now) except -1:
         """Note that a session was seen where it lives, or may begin there."""
@@ -236,7 +243,7 @@ cdef class Placement:
             how = choice.how
         if self.session is None or (how != BY_ROUTE and how != ALONE):
             # One that had to leave its member begins anew.
-            election = self.group.balancer.election
+            election = self.group.election
             if election.is_sticky and (self.makes_session or self.session is not None):
                 column.begin_session(self.group.slots[self.member], now)
         elif self._first is None:
@@ -258,7 +265,7 @@ cdef class Placement:
         ):
             routes = self.session.routes
         balancer = self.group.balancer
-        return balancer.election.find(
+        return self.group.election.find(
             routes,
             (<uint64_t>1) << self.member,
             now,
@@ -274,7 +281,7 @@ cdef class Placement:
         if choice is None:
             return 0
         self.choice = None
-        election = self.group.balancer.election
+        election = self.group.election
         is_calm = election.finish(
             self.member,
             self.makes_session,

@@ -120,8 +120,7 @@ class Live:
             return
         # Activations are in the table itself: elections know them already.
         if _without_activations(now) != _without_activations(before):
-            balancer = self._groups[name].balancer
-            balancer.change([member.member for member in members], now.settings)
+            self._groups[name].change([member.member for member in members], now.settings)
         self._balancer_configs[name] = now
         self._log(name, before, now)
         for was, member in zip(before.members, members, strict=True):
