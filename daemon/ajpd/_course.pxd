@@ -7,6 +7,7 @@ from ajpd._account cimport Account
 from ajpd._answer cimport Answer
 from ajpd._peer cimport Peer
 from ajpd._placement cimport Placement
+from ajpd._rules cimport Rule
 from ajpd._service cimport ClientSide, Service, Target
 from ajpd._trace cimport Names
 from ajpd._upload cimport Upload
@@ -19,7 +20,7 @@ cdef class Course(Attempt):
     cdef Service service
     cdef ClientSide client
     cdef Peer peer                  # who asks, as far as it is believed
-    cdef object mount               # the rule; None before it was found
+    cdef Rule rule                  # None before it was found
     cdef Target target
     cdef Placement placement        # None: the target is no balancer's
     cdef Names names                # what the request is called; None: nothing

@@ -26,6 +26,8 @@ from ajpd.report import trying_again
 __all__ = ["Course"]
 
 cdef object SERVED = Outcome.OK
+cdef object UNTRIED = Outcome.UNTRIED
+cdef object BUSY = Outcome.BUSY
 cdef object NOTHING_SENT = Progress.NOTHING_SENT
 cdef object HEAD_SENT = Progress.HEAD_SENT
 cdef object RESPONSE_STARTED = Progress.RESPONSE_STARTED
@@ -54,9 +56,9 @@ cdef class Course(Attempt):
 
     cdef int _place(self, RequestHead head) except -1:
         """Find the first container, and write the request for it."""
-        target = self.service.targets[self.mount.worker]
+        target = self.service.targets[self.rule.worker]
         if type(target) is Group:
-            self.placement = placement_of(target, head, self.forward, self.mount.extension)
+            self.placement = placement_of(target, head, self.forward, self.rule.extension)
             self.account.enter(self.placement.group.slot)
             target = self.placement.first(self.account.began)
             if target is None:
@@ -71,8 +73,8 @@ cdef class Course(Attempt):
         """Write the request for a container."""
         self.target = target
         self.fail_on_status = target.fail_on_status
-        if self.mount.fail_on_status is not None:
-            self.fail_on_status = self.mount.fail_on_status
+        if self.rule.fail_on_status is not None:
+            self.fail_on_status = self.rule.fail_on_status
         if self.upload is not None:
             self.upload.keep = target.replay_limit
         try:
@@ -93,7 +95,7 @@ cdef class Course(Attempt):
                 self.names,
             )
         except LocalProtocolError as wrong:
-            self._tell(Outcome.UNTRIED, None)
+            self._tell(UNTRIED, None)
             status, reason, detail = refusal_of(wrong, head.target.len)
             return self._refuse(status, reason, detail)
         self.ready = True
@@ -207,7 +209,7 @@ cdef class Course(Attempt):
 
     cdef int _tell(self, object outcome, object reason) except -1:
         """Count the end of the attempt, and tell the balancer, as far as there is either."""
-        cdef bint counts = outcome is not Outcome.UNTRIED and outcome is not Outcome.BUSY
+        cdef bint counts = outcome is not UNTRIED and outcome is not BUSY
         if self.target is not None:
             self._count(reason, counts)
         if self.placement is not None and self.placement.choice is not None:
@@ -234,5 +236,5 @@ cdef class Course(Attempt):
     cdef object _learned(self):
         """What an attempt that the client ended says about the container."""
         if self.endpoint is None or self.endpoint._progress() == NOTHING_SENT:
-            return Outcome.UNTRIED
+            return UNTRIED
         return Outcome.CLIENT_ERROR

@@ -90,11 +90,10 @@ cdef class Exchange(Inside):
                 match, self.forward = normalise(self.path, self.service.forward_uri)
             except BadURI as wrong:
                 return self._refuse(400, Reason.BAD_REQUEST, str(wrong))
-        self.mount = self.service.find(match, head, self.peer)
-        if self.mount is None:
+        self.rule = self.service.find(match, head, self.peer)
+        if self.rule is None:
             return self._refuse(404, Reason.NO_MAPPING, "")
-        if self.mount.reply_timeout_ms is not None:
-            self.reply_timeout = self.mount.reply_timeout_ms / 1000
+        self.reply_timeout = self.rule.reply_timeout
         if self.service.reply_timeout_header is not None and self.client.trusted:
             self.reply_timeout = self.service.asked_reply_timeout(head, self.reply_timeout)
         # What was read of the head decides the length header in the packet and, here, whether a
@@ -256,7 +255,7 @@ cdef class Exchange(Inside):
                 self.method,
                 self.answer,
                 self.account,
-                self.mount.worker if self.mount is not None else None,
+                self.rule.worker if self.rule is not None else None,
                 self.target.name if self.target is not None else None,
                 self.placement,
                 self.names.request_id if self.names is not None else None,
@@ -286,7 +285,7 @@ cdef class Exchange(Inside):
         if self.names is not None and self.names.request_id is not None:
             more = self._id_line() if more is None else more + self._id_line()
         # The challenge of a 401 is in its headers.
-        self.replacing = 0 < self.mount.use_server_errors <= head.status != 401
+        self.replacing = 0 < self.rule.use_server_errors <= head.status != 401
         if self.replacing:
             return
         if self.upload is not None:

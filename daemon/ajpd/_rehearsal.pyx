@@ -99,7 +99,9 @@ cdef class Rehearsal(ClientSide):
     @property
     def rule(self):
         """The rule that maps the request; None."""
-        return None if self._exchange is None else self._exchange.mount
+        if self._exchange is None or self._exchange.rule is None:
+            return None
+        return self._exchange.rule.mount
 
     @property
     def uri(self):

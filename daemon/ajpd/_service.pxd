@@ -7,6 +7,7 @@ from ajp._wheel cimport Timed, Wheel
 from ajpd._account cimport Account
 from ajpd._logline cimport LogLines
 from ajpd._peer cimport Peer
+from ajpd._rules cimport Rule, Rules
 from ajpd._trace cimport Names, Trace
 from ajpd.http._request cimport RequestHead
 
@@ -48,8 +49,7 @@ cdef class Service:
     cdef public LogLines access         # takes what a line of the access log says; None: no log
     cdef uint32_t front                 # slot of all that clients ask for
     cdef object on_changes              # told of a group whose members may have changed; or None
-    cdef object match                   # path bytes -> Mount or None
-    cdef object match_host              # host bytes, path bytes -> the same; None: hosts are equal
+    cdef Rules rules                    # of normalised paths
     cdef readonly dict targets          # worker name -> Target, Group or inside.Page
     cdef RequestHead head               # scratch: parsed and encoded in one go
     cdef double header_timeout          # seconds, as all times here; 0: none
@@ -82,7 +82,7 @@ cdef class Service:
     cdef Py_ssize_t connections(self) except -1
     cdef int note_changes(self, object group) except -1
     # the rule for a normalised path of the host that is asked for, or None
-    cdef object find(self, bytes path, RequestHead head, Peer peer)
+    cdef Rule find(self, bytes path, RequestHead head, Peer peer)
     cdef bint trusts(self, Peer peer, bint is_unix) except -1
     cdef Peer introduce(self, RequestHead head, ClientSide client)
     cdef double asked_reply_timeout(self, RequestHead head, double otherwise) except -2

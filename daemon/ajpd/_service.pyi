@@ -9,26 +9,14 @@ from ajp._endpoint import Attempt
 from ajp._slot import Slot
 from ajp._wheel import Timed, Wheel
 from ajp.errors import Reason
-from ajp.lb.settings import Extension
 
 from ._logline import LogLines
+from ._rules import Mount
 from ._trace import Trace
 from .config.model import AttributeRule, ForwardedHeaders, ForwardURI
 from .http.forwarded import TrustedProxies
 from .http.pages import Pages
 from .tls import ClientTLS
-
-class _Rule(Protocol):
-    @property
-    def worker(self) -> str: ...
-    @property
-    def reply_timeout_ms(self) -> int | None: ...
-    @property
-    def fail_on_status(self) -> tuple[int, ...] | None: ...
-    @property
-    def use_server_errors(self) -> int: ...
-    @property
-    def extension(self) -> Extension | None: ...
 
 class _Worker(Protocol):
     def acquire(self, attempt: Attempt, /) -> None: ...
@@ -85,7 +73,7 @@ class Service:
     def __init__(
         self,
         wheel: Wheel,
-        match: Callable[[bytes], _Rule | None],
+        match: Callable[[bytes], Mount | None],
         targets: dict[str, object],
         *,
         header_timeout: float,
@@ -108,8 +96,8 @@ class Service:
     ) -> None: ...
     def remap(
         self,
-        match: Callable[[bytes], _Rule | None],
-        match_host: Callable[[bytes, bytes], _Rule | None] | None = None,
+        match: Callable[[bytes], Mount | None],
+        match_host: Callable[[bytes, bytes], Mount | None] | None = None,
     ) -> None: ...
 
 @disjoint_base

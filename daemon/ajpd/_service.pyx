@@ -12,6 +12,7 @@ from ajp._slot cimport Slot
 from ajp._wheel cimport Timed, Wheel
 from ajpd._account cimport NO_SLOT, Account
 from ajpd._peer cimport Peer, forwarded_peer
+from ajpd._rules cimport Rule, Rules
 from ajpd._trace cimport Names
 from ajpd.http._request cimport RequestHead
 
@@ -129,7 +130,7 @@ cdef class Service:
         on_changes=None,
     ):
         self.wheel = wheel
-        self.match = match
+        self.rules = Rules(match)
         self.targets = targets
         self.header_timeout = header_timeout
         self.keepalive_timeout = keepalive_timeout
@@ -221,21 +222,18 @@ cdef class Service:
 
         Args:
             match: as for the constructor.
-            match_host: takes the name that is asked for, without port, before the path; None
-                where one set of rules is for all.
+            match_host: as for `Rules`.
         """
-        self.match = match
-        self.match_host = match_host
+        self.rules = Rules(match, match_host)
 
-    cdef object find(self, bytes path, RequestHead head, Peer peer):
+    cdef Rule find(self, bytes path, RequestHead head, Peer peer):
         """The rule for a normalised path of the host that is asked for, or None."""
-        cdef bytes host
-        if self.match_host is None:
-            return self.match(path)
-        host = peer.server_name
-        if host is None:
-            host = head.host.ptr[: head.host.len] if head.host.len > 0 else b""
-        return self.match_host(host, path)
+        cdef bytes host = b""
+        if self.rules.by_host:
+            host = peer.server_name
+            if host is None:
+                host = head.host.ptr[: head.host.len] if head.host.len > 0 else b""
+        return self.rules.find(path, host)
 
     cdef bint trusts(self, Peer peer, bint is_unix) except -1:
         """Whether a connection comes from a proxy whose word about its client counts."""

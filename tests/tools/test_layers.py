@@ -89,6 +89,7 @@ AJPD: dict[str, float] = {
     "_peer": 62.95,
     "_trace": 62.95,
     "_account": 62.96,
+    "_rules": 62.96,
     "_service": 63,
     "_answer": 63.1,
     "_placement": 63.1,

@@ -236,11 +236,6 @@ class UriMap:
     decides; if any exclusion of its worker (or of `*`) matches too, nothing is mapped.
     """
 
-    #: Results kept for paths asked before; forgotten all at once when there are more.
-    CACHE_SIZE: Final = 1024
-    #: Longer paths are not worth their memory.
-    MAX_CACHED_PATH: Final = 256
-
     def __init__(self, rules: Iterable[Mount]) -> None:
         """Compile rules."""
         ordered = in_order(rules)
@@ -253,7 +248,6 @@ class UriMap:
             tests = self._exclusions if rule.is_exclusion else self._mounts
             begin = re.split(rb"[*?]", rule.pattern, maxsplit=1)[0]
             tests.append((begin, _compile(rule.pattern), rule))
-        self._cache: dict[bytes, Mount | None] = {}
 
     def __repr__(self) -> str:
         return f"<UriMap {len(self._mounts)} mounts {len(self._exclusions)} exclusions>"
@@ -267,17 +261,8 @@ class UriMap:
         Returns:
             the rule, or None: no worker gets this request.
         """
-        try:
-            return self._cache[path]
-        except KeyError:
-            pass
         decision = self.decide(path)
-        mount = decision.mount if decision.exclusion is None else None
-        if len(path) <= self.MAX_CACHED_PATH:
-            if len(self._cache) >= self.CACHE_SIZE:
-                self._cache.clear()
-            self._cache[path] = mount
-        return mount
+        return decision.mount if decision.exclusion is None else None
 
     def decide(self, path: bytes) -> Decision:
         """Find the rule for a path and the exclusion that takes it back, if there is one."""

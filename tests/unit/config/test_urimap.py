@@ -323,18 +323,6 @@ def test_the_map_without_rules() -> None:
     assert UriMap([]).match(b"/") is None
 
 
-def test_remembered_results_are_right_and_bounded() -> None:
-    uri_map = UriMap(rules("/a/*=w !/a/9*=w"))
-    for _ in range(2):
-        for number in range(3000):
-            mount = uri_map.match(b"/a/%d" % number)
-            assert (mount is None) == str(number).startswith("9")
-    assert len(uri_map._cache) <= UriMap.CACHE_SIZE
-    size = len(uri_map._cache)
-    assert uri_map.match(b"/a/" + b"x" * UriMap.MAX_CACHED_PATH) is not None
-    assert len(uri_map._cache) == size
-
-
 def test_shadowed() -> None:
     one, two, other = rules("/a=one /a=two /b=one")
     assert UriMap([one, two, other]).shadowed() == [(one, two)]

@@ -1,0 +1,33 @@
+from collections.abc import Callable
+from typing import Protocol, final
+
+from ajp.lb.settings import Extension
+
+class Mount(Protocol):
+    @property
+    def worker(self) -> str: ...
+    @property
+    def reply_timeout_ms(self) -> int | None: ...
+    @property
+    def fail_on_status(self) -> tuple[int, ...] | None: ...
+    @property
+    def use_server_errors(self) -> int: ...
+    @property
+    def extension(self) -> Extension | None: ...
+
+@final
+class Rule:
+    @property
+    def mount(self) -> Mount: ...
+    def __init__(self, mount: Mount) -> None: ...
+
+@final
+class Rules:
+    @property
+    def by_host(self) -> bool: ...
+    def __init__(
+        self,
+        match: Callable[[bytes], Mount | None],
+        match_host: Callable[[bytes, bytes], Mount | None] | None = None,
+    ) -> None: ...
+    def find(self, path: bytes, host: bytes) -> Rule | None: ...
