@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy
 
+import json
 import time
 
 __all__ = ["OPS", "LogLines"]
@@ -231,9 +232,14 @@ cdef inline char* plain_bytes(char* out, bytes text) noexcept:
 cdef char* json_name(char* out, str name) except NULL:
     cdef Py_ssize_t length = 0
     cdef const char* p
+    cdef bytes text
     if name is None:
         return put_null(out)
     p = PyUnicode_AsUTF8AndSize(name, &length)
+    if length != len(name):
+        # Not ASCII.
+        text = json.dumps(name).encode()
+        return put(out, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
     return put_json(out, <const uint8_t*>p, length)
 
 
@@ -523,10 +529,10 @@ cdef bytes _attempts(list failures, int attempts, str member):
         # Nearly always.
         return _attempt(member, b"null")
     for name, reason in failures or ():
-        found.append(_attempt(name, b'"%s"' % str(reason).encode())[1:-1])
+        found.append(_attempt(name, b'"%s"' % str(reason).encode()))
     if attempts > len(found):
-        found.append(_attempt(member, b"null")[1:-1])
-    return b"[%s]" % b",".join(found)
+        found.append(_attempt(member, b"null"))
+    return b"[%s]" % b",".join([each[1 : len(each) - 1] for each in found])
 
 
 cdef dict KNOWN = {}

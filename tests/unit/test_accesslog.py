@@ -167,6 +167,16 @@ def test_no_byte_breaks_a_line(target: bytes, agent: bytes, host: bytes) -> None
     assert (found["query"] is not None) == bool(mark)
 
 
+@given(st.text(max_size=100), st.text(max_size=160), st.text(max_size=160))
+def test_names_are_text(worker: str, member: str, other: str) -> None:
+    values = {**ENTRY, "worker": worker, "member": member, "attempts": 2}
+    made = line("json", **{**values, "failures": [(other, Reason.FROZEN)]})
+    assert made.isascii()
+    found = json.loads(made)
+    assert (found["worker"], found["member"]) == (worker, member)
+    assert [each["worker"] for each in found["attempts"]] == [other, member]
+
+
 @given(
     st.lists(st.sampled_from("bBHmpqrsTUvVwR"), min_size=1, max_size=40),
     st.binary(max_size=3000),
