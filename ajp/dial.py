@@ -375,11 +375,25 @@ class Dialer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if sources is not None:
                 self._bind(sock, sources.get(address.family))
-            await self._loop.sock_connect(sock, address.where)
+            await self._reach(sock, address.where)
         except BaseException:
             sock.close()
             raise
         return sock
+
+    async def _reach(self, sock: socket.socket, where: tuple[Any, ...]) -> None:
+        """Connect; uvloop's own `sock_connect` would start four threads to look a number up."""
+        error = sock.connect_ex(where)
+        if error == errno.EINPROGRESS:
+            answered: asyncio.Future[None] = self._loop.create_future()
+            self._loop.add_writer(sock, _note, answered)
+            try:
+                await answered
+            finally:
+                self._loop.remove_writer(sock)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
 
     def _bind(self, sock: socket.socket, source: Address | None) -> None:
         if source is None:
@@ -429,3 +443,9 @@ def _words(exc: Exception) -> str:
     if isinstance(exc, OSError) and exc.errno is not None:
         return os.strerror(exc.errno)
     return str(exc)
+
+
+def _note(answered: asyncio.Future[None]) -> None:
+    """A connection was made or refused."""
+    if not answered.done():
+        answered.set_result(None)

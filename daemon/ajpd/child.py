@@ -20,7 +20,7 @@ from ajp.errors import StatusTableError
 from ajp.table import Table
 
 from .config.certificates import BadCertificate
-from .config.model import Config, ServerConfig
+from .config.model import Config, Scheduling, ServerConfig
 from .ledger import Ledger, describe
 from .listeners import Sockets
 from .log import reopen, take_files
@@ -98,6 +98,19 @@ def become(server: ServerConfig) -> None:
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
 
 
+def schedule(wanted: Scheduling) -> None:
+    """Have this process wait for its turn where that is wanted.
+
+    A policy that somebody gave it on purpose stays.
+    """
+    if wanted != "batch" or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError as exc:
+        logger.warning("scheduling = batch: the system refuses: %s", exc.strerror)
+
+
 def listing(files: Sequence[tuple[str, int]]) -> tuple[bytes, list[int]]:
     """Word and descriptors with which a master hands over logs that it opened again."""
     names = "\0".join(path for path, _ in files)
@@ -141,6 +154,7 @@ class _Child:
                 master=self._master,
             )
             become(config.server)
+            schedule(config.server.scheduling)
         except BadCertificate as exc:  # it was good a moment ago
             self.fail(f"tls.{exc.key}: {exc}")
         except (OSError, KeyError, ValueError) as exc:

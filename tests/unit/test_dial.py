@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from typing import Any
 
@@ -273,16 +274,14 @@ async def test_known_addresses_do_not_wait_for_a_resolver_that_hangs(
 
 
 @both_loops
-async def test_system_that_gives_up_first() -> None:
+async def test_system_that_gives_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     async with at_work(host="app.example", connect_timeout=0.0) as (worker, _):
         resolve(worker, "127.0.0.1", "127.0.0.2")
 
         async def time_out(sock: socket.socket, where: object) -> None:
-            raise TimeoutError(errno.ETIMEDOUT, "Connect call failed")
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
-        loop = Resolving(asyncio.get_running_loop())
-        loop.sock_connect = time_out  # type: ignore[attr-defined]
-        worker._dialer._loop = loop  # type: ignore[assignment]
+        monkeypatch.setattr(worker._dialer, "_reach", time_out)
         attempt = await send(worker)
         assert attempt.outcome is Reason.CONNECT_TIMEOUT
         assert "127.0.0.2: Connection timed out" in str(attempt.error)

@@ -33,6 +33,7 @@ __all__ = [
     "Naming",
     "PageConfig",
     "ProbeConfig",
+    "Scheduling",
     "ServerConfig",
     "StatusConfig",
     "TableConfig",
@@ -45,6 +46,7 @@ CPING_IDLE_MS: Final = 1000
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 Naming = Literal["off", "create", "trusted", "any"]
+Scheduling = Literal["batch", "normal"]
 ForwardURI = Literal["proxy", "compat", "compat_unparsed", "escaped"]
 ForwardedHeaders = Literal["auto", "x-forwarded", "forwarded", "none"]
 
@@ -347,6 +349,7 @@ class ServerConfig:
     request_id: Naming = "off"
     traceparent: Naming = "off"
     processes: int = 1
+    scheduling: Scheduling = "batch"
     user: str = ""
     group: str = ""
     pid_file: str = ""

@@ -129,6 +129,17 @@ _SERVER: Final = (
         "replaces them.",
     ),
     _server(
+        name="scheduling",
+        type=ValueType.WORD,
+        default="batch",
+        words=("batch", "normal"),
+        since=_FIRST,
+        doc="When a process that serves runs, once there is something for it to do. batch: on a "
+        "free processor at once, else after the program that is at it, so that more is done in one "
+        "go (SCHED_BATCH). normal: it may interrupt. Another policy that the daemon was started "
+        "with stays.",
+    ),
+    _server(
         name="user",
         default="",
         since=_FIRST,

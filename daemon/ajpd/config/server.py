@@ -11,7 +11,7 @@ from ajpd.http.pages import Pages
 from .attributes import canonical, header_refusal
 from .directives import lookup
 from .errors import Findings, Place
-from .model import ForwardedHeaders, ForwardURI, ListenAddress, Naming, ServerConfig
+from .model import ForwardedHeaders, ForwardURI, ListenAddress, Naming, Scheduling, ServerConfig
 from .toml import TomlFile, beside, value_of
 from .values import Scope, Value, default_of
 
@@ -58,6 +58,7 @@ def build_server(
         request_id=cast(Naming, text("request_id")),
         traceparent=cast(Naming, text("traceparent")),
         processes=_processes(value_of(document, Scope.SERVER, "processes")),
+        scheduling=cast(Scheduling, text("scheduling")),
         user=text("user"),
         group=text("group"),
         pid_file=beside(document, text("pid_file")),
