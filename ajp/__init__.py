@@ -13,7 +13,7 @@ from .connection import (
     State,
     WebServerConnection,
 )
-from .constants import AttributeCode, PacketType
+from .constants import AttributeCode, PacketType, Tolerate
 from .container import ContainerRequest, Handler, Server, serve
 from .errors import (
     REASON_STATUS,
@@ -131,6 +131,7 @@ __all__ = [
     "Table",
     "TableFull",
     "Timers",
+    "Tolerate",
     "WebServerConnection",
     "Worker",
     "WorkerSettings",

@@ -1,4 +1,3 @@
-from enum import IntFlag
 from typing import Final, TypeAlias, final
 
 from .messages import (
@@ -22,7 +21,6 @@ __all__ = [
     "PING",
     "SHUTDOWN",
     "Splitter",
-    "Tolerate",
     "decode_from_container",
     "decode_from_web_server",
     "decode_request_body",
@@ -44,16 +42,6 @@ END_OF_BODY: Final[bytes]
 FLUSH: Final[bytes]
 END_RESPONSE_REUSE: Final[bytes]
 END_RESPONSE_CLOSE: Final[bytes]
-
-class Tolerate(IntFlag):
-    NOTHING = 0
-    BOOLEAN = 1
-    LENGTH_AND_ENCODING = 2
-    REPEATED_ATTRIBUTE = 4
-    EMPTY_URI = 8
-    TRAILING_BYTES = 16
-    ANY_HEADER_NAME = 32
-    ZERO_ATTRIBUTE = 64
 
 def encode(message: FromWebServer | FromContainer, max_packet_size: int = 8192) -> bytes: ...
 def encode_forward_request(message: ForwardRequest, max_packet_size: int = 8192) -> bytes: ...

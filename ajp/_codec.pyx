@@ -18,8 +18,6 @@ from libc.stdint cimport uint8_t, uint16_t
 from ajp._packets cimport *
 from ajp._wire cimport *
 
-from enum import IntFlag
-
 from ajp import constants
 from ajp._packets import REFUSALS
 from ajp.constants import AttributeCode
@@ -48,7 +46,6 @@ __all__ = [
     "PING",
     "SHUTDOWN",
     "Splitter",
-    "Tolerate",
     "decode_from_container",
     "decode_from_web_server",
     "decode_request_body",
@@ -70,23 +67,8 @@ END_RESPONSE_REUSE = b"AB\x00\x02\x05\x01"
 END_RESPONSE_CLOSE = b"AB\x00\x02\x05\x00"
 
 
-class Tolerate(IntFlag):
-    """Rules of this decoder that some real peers break; each can be waived on its own.
-
-    Bounds are never among them.
-    """
-
-    NOTHING = 0
-    BOOLEAN = 1  # is_ssl other than 0 and 1: non-zero is true
-    LENGTH_AND_ENCODING = 2  # Content-Length and Transfer-Encoding in one request
-    REPEATED_ATTRIBUTE = 4  # a single-valued attribute twice
-    EMPTY_URI = 8  # req_uri null or empty
-    TRAILING_BYTES = 16  # bytes behind the message, inside the packet
-    ANY_HEADER_NAME = 32  # a header name that is no RFC 9110 token
-    ZERO_ATTRIBUTE = 64  # attribute code 0x00 is skipped, as Tomcat and Undertow do
-
-
 cdef enum:
+    # As constants.Tolerate.
     TOLERATE_BOOLEAN = 1
     TOLERATE_LENGTH_AND_ENCODING = 2
     TOLERATE_REPEATED_ATTRIBUTE = 4
@@ -590,7 +572,7 @@ def decode_from_web_server(payload, Py_ssize_t max_headers=512, int tolerate=0):
     Args:
         payload: whole payload, type byte included.
         max_headers: a request with more headers is refused.
-        tolerate: `Tolerate` flags.
+        tolerate: `constants.Tolerate` flags.
 
     Returns:
         ForwardRequest, CPing, Ping or Shutdown.

@@ -428,7 +428,7 @@ class ContainerConnection(_Connection):
     Args:
         max_packet_size: bytes of the largest whole packet, 8192-65536, the same on both ends.
         max_headers: a request with more headers is refused.
-        tolerate: `Tolerate` flags for the requests of careless peers.
+        tolerate: `ajp.Tolerate` flags for the requests of careless peers.
 
     Source:
         ajpv13a; Tomcat `AjpProcessor.refillReadBuffer`, `finishResponse`. Differs: Tomcat asks once

@@ -6,7 +6,7 @@ codec repeats the numbers it switches on in `_codec.pxd`; a test proves both agr
 Source: ajpv13a; Tomcat `org.apache.coyote.ajp.Constants`; mod_jk `jk_ajp_common.h`.
 """
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Final
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "RESPONSE_HEADERS",
     "AttributeCode",
     "PacketType",
+    "Tolerate",
 ]
 
 MAGIC_FROM_WEB_SERVER: Final = b"\x12\x34"
@@ -146,3 +147,26 @@ RESPONSE_HEADERS: Final[tuple[bytes, ...]] = (
 PRIVATE_ATTRIBUTES: Final[frozenset[bytes]] = frozenset(
     (b"AJP_REMOTE_PORT", b"AJP_LOCAL_ADDR", b"AJP_SSL_PROTOCOL", b"JK_LB_ACTIVATION")
 )
+
+
+class Tolerate(IntFlag):
+    """Rules of the decoder of requests that some real peers break.
+
+    Each can be waived on its own; bounds are never among them.
+    """
+
+    NOTHING = 0
+    #: is_ssl other than 0 and 1: non-zero is true
+    BOOLEAN = 1
+    #: Content-Length and Transfer-Encoding in one request
+    LENGTH_AND_ENCODING = 2
+    #: a single-valued attribute twice
+    REPEATED_ATTRIBUTE = 4
+    #: req_uri null or empty
+    EMPTY_URI = 8
+    #: bytes behind the message, inside the packet
+    TRAILING_BYTES = 16
+    #: a header name that is no RFC 9110 token
+    ANY_HEADER_NAME = 32
+    #: attribute code 0x00 is skipped, as Tomcat and Undertow do
+    ZERO_ATTRIBUTE = 64

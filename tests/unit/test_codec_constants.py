@@ -75,7 +75,7 @@ def test_other_numbers_in_c(name: str, value: int) -> None:
 
 def test_tolerances_in_c() -> None:
     found = {name[9:]: n for name, n in IN_C.items() if name.startswith("TOLERATE_")}
-    flags = {flag.name: flag.value for flag in _codec.Tolerate}
+    flags = {flag.name: flag.value for flag in constants.Tolerate}
     assert found == flags
     assert sorted(flags.values()) == [1 << bit for bit in range(len(flags))]
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from ajp import _codec
-from ajp._codec import Tolerate
-from ajp.constants import MAGIC_FROM_CONTAINER, MAGIC_FROM_WEB_SERVER, AttributeCode
+from ajp.constants import MAGIC_FROM_CONTAINER, MAGIC_FROM_WEB_SERVER, AttributeCode, Tolerate
 from ajp.errors import RemoteProtocolError
 from ajp.messages import (
     Attribute,

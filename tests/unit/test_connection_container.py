@@ -4,6 +4,7 @@ import pytest
 
 from ajp import _codec
 from ajp.connection import CLOSED, NEED_DATA, PAUSED, ContainerConnection, State
+from ajp.constants import Tolerate
 from ajp.errors import LocalProtocolError
 from ajp.messages import (
     CPing,
@@ -201,7 +202,7 @@ def test_limits_reach_the_decoder() -> None:
     connection = ContainerConnection()
     connection.receive(bytes(packet))
     fails(connection, "E_BOOLEAN")
-    connection = ContainerConnection(tolerate=_codec.Tolerate.BOOLEAN)
+    connection = ContainerConnection(tolerate=Tolerate.BOOLEAN)
     assert feed(connection, bytes(packet)) == [ForwardRequest(is_ssl=True)]
 
 
