@@ -345,8 +345,9 @@ class Dashboard:
             for host, rule in rules
         )
         name = escape(worker)
+        lead = "1 rule leads" if len(rules) == 1 else f"{len(rules)} rules lead"
         return (
-            f'<details id="maps-{name}"><summary>{len(rules)} rules lead to {name}</summary>'
+            f'<details id="maps-{name}"><summary>{lead} to {name}</summary>'
             "<table class='plain'><thead><tr><th scope='col'>Host</th><th scope='col'>Rule</th>"
             f"<th scope='col'>Written in</th></tr></thead><tbody>{rows}</tbody></table></details>"
         )
