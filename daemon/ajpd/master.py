@@ -44,6 +44,8 @@ KILL_AFTER_S: Final = 5.0
 ABORT_S: Final = 2.0
 #: Seconds without a sign of life after which a process counts as stuck.
 STALE_S: Final = 3.0
+#: Seconds between two looks at the processes.
+LOOK_S: Final = 1.0
 
 _SIGNALS: Final = (
     signal.SIGTERM,
@@ -89,6 +91,7 @@ class Master:
         self._events = Events(self._on_signal, _SIGNALS)
         self._notifier = Notifier(os.environ)
         self._watchdog_s = watchdog_s(os.environ)
+        self._looked = 0.0
         self._named = sockets_handed_over(os.environ)
         self._control: Control | None = None
         self._children: dict[int, Child] = {}
@@ -210,6 +213,8 @@ class Master:
         if old is None:
             logger.info("ajpd %s listens on %s: %s", __version__, where, serving)
             self._open_control(generation.opened)
+            self._looked = time.monotonic()
+            self._look_after()
             self._watch_over()
         else:
             old.opened.close_except(generation.opened)
@@ -373,6 +378,27 @@ class Master:
         self._spawn(generation, lane)
         if lane not in generation.children:
             self._events.later(1.0, lambda: self._replace(generation, lane))
+
+    def _look_after(self) -> None:
+        """Kill processes that gave no sign of life for hang_timeout; others follow them."""
+        if self._is_stopping or self._current is None:
+            return
+        now = time.monotonic()
+        slept, self._looked = now - self._looked, now
+        limit = self._current.config.server.hang_timeout_ms / 1000
+        for child in self._current.children.values():
+            if slept > LOOK_S + STALE_S:
+                # We were stopped ourselves, and for all we know they were too.
+                child.beat = now
+            elif limit and child.is_serving and now - child.beat > limit:
+                logger.error(
+                    "process %d hangs: no sign of life for %.0f s; it is killed",
+                    child.pid,
+                    now - child.beat,
+                )
+                child.is_serving = False
+                child.kill()
+        self._events.later(LOOK_S, self._look_after)
 
     def _watch_over(self) -> None:
         """Tell systemd that all is well, as long as it is."""

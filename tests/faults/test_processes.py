@@ -345,6 +345,58 @@ async def test_slots_and_an_error_of_our_own(tmp_path: Path) -> None:
         assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
 
 
+# --- processes that hang --------------------------------------------------------------------------
+
+
+async def test_a_process_that_hangs_is_replaced(tmp_path: Path) -> None:
+    async with Container() as container, ajpd(tmp_path) as daemon:
+        port = free_port()
+        daemon.write(port, container.port, server='processes = 2\nhang_timeout = "2s"')
+        await daemon.start()
+        before = daemon.children()
+        os.kill(before[0], signal.SIGSTOP)
+        await until(lambda: daemon.count(f"process {before[0]} hangs: no sign of life for"))
+        await until(lambda: len(set(daemon.children()) - {before[0]}) == 2)
+        # The other one was left alone, and everybody is served.
+        assert before[1] in daemon.children()
+        for _ in range(20):
+            assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
+        assert daemon.count(" hangs: ") == 1
+        assert daemon.count("was ended by SIGKILL") == 1
+
+
+async def test_nobody_hangs_where_all_were_stopped(tmp_path: Path) -> None:
+    """As by a machine that is frozen, or a terminal."""
+    async with Container() as container, ajpd(tmp_path) as daemon:
+        port = free_port()
+        daemon.write(port, container.port, server='processes = 2\nhang_timeout = "2s"')
+        await daemon.start()
+        before = daemon.children()
+        os.killpg(daemon.pid, signal.SIGSTOP)
+        await asyncio.sleep(5)
+        # The master first, so that it sees what it would make of the others.
+        os.kill(daemon.pid, signal.SIGCONT)
+        await asyncio.sleep(0.5)
+        os.killpg(daemon.pid, signal.SIGCONT)
+        await asyncio.sleep(3)
+        assert daemon.children() == before
+        assert (await ask(port)).startswith(b"HTTP/1.1 200 ")
+        assert " hangs: " not in daemon.said()
+
+
+async def test_a_process_may_hang_where_that_is_wanted(tmp_path: Path) -> None:
+    async with Container() as container, ajpd(tmp_path) as daemon:
+        port = free_port()
+        daemon.write(port, container.port, server='processes = 2\nhang_timeout = "0"')
+        await daemon.start()
+        before = daemon.children()
+        os.kill(before[0], signal.SIGSTOP)
+        await asyncio.sleep(4)
+        assert daemon.children() == before
+        os.kill(before[0], signal.SIGCONT)
+        assert " hangs: " not in daemon.said()
+
+
 # --- ends -----------------------------------------------------------------------------------------
 
 

@@ -349,6 +349,7 @@ class ServerConfig:
     request_id: Naming = "off"
     traceparent: Naming = "off"
     processes: int = 1
+    hang_timeout_ms: int = 20_000
     scheduling: Scheduling = "batch"
     user: str = ""
     group: str = ""

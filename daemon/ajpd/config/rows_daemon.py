@@ -128,6 +128,12 @@ _SERVER: Final = (
         "Each has connections of its own to the containers. One more process starts, watches and "
         "replaces them.",
     ),
+    _server_s(
+        name="hang_timeout",
+        default=20,
+        doc="A process that does nothing for so long, not even give its sign of life once a "
+        "second, is killed, and another one takes its place; 0: it may hang.",
+    ),
     _server(
         name="scheduling",
         type=ValueType.WORD,

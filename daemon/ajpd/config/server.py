@@ -58,6 +58,7 @@ def build_server(
         request_id=cast(Naming, text("request_id")),
         traceparent=cast(Naming, text("traceparent")),
         processes=_processes(value_of(document, Scope.SERVER, "processes")),
+        hang_timeout_ms=number("hang_timeout"),
         scheduling=cast(Scheduling, text("scheduling")),
         user=text("user"),
         group=text("group"),
