@@ -31,6 +31,14 @@ class ServerFailed(Exception):  # noqa: N818 - says what happened, and to whom
     """A server did not start, did not stop, or died; the message ends with its last output."""
 
 
+def eventually(condition: Callable[[], bool], *, within: float = 30.0) -> None:
+    """Wait until something holds that another process brings about."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
 def missing(what: str, package: str) -> NoReturn:
     """Skip the test because something is not installed; fail it in continuous integration."""
     text = f"{what} is missing: install {package} (tests/tools/system_packages.sh does)"

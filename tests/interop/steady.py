@@ -6,24 +6,18 @@ How long the machine itself had no time for them is noted too, so that a bound m
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["Steady", "ask", "steady", "until"]
+from tests.faults.daemon import until
+
+__all__ = ["Steady", "ask", "steady"]
 
 #: Seconds within which anything has to happen.
 PATIENCE = 30.0
 _TICK = 0.02
 _PAUSE = 0.01
-
-
-async def until(condition: Callable[[], object], what: str, *, within: float = PATIENCE) -> None:
-    """Wait until something holds that other processes bring about."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.01)
 
 
 class _Link:

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from ajp.snapshot import Kind
 from .balanced import NODES, BalancedDaemon, Browser, ClusteredTomcat, node_options
 from .conftest import TARGET
 from .front import Front
-from .processes import free_port
+from .processes import eventually, free_port
 from .rawhttp import Broken
 from .tomcat import Tomcat
 
@@ -100,13 +100,6 @@ def visit(everybody: list[Browser], times: int) -> None:
 def close(everybody: list[Browser]) -> None:
     for browser in everybody:
         browser.close()
-
-
-def eventually(condition: Callable[[], bool], *, within: float = 15.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
 
 
 def test_sessions_stay_where_they_are(pair: Pair) -> None:

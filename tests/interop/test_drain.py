@@ -1,8 +1,7 @@
 """A real Tomcat is taken out of service while people use it, and comes back."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from .balanced import NODES, BalancedDaemon, Browser, node_options, operate
 from .conftest import TARGET
 from .front import Front
+from .processes import eventually
 from .rawhttp import Broken
 from .tomcat import Tomcat
 
@@ -60,13 +60,6 @@ class Crowd:
         self.go_home(range(len(self.browsers)))
         for thread in self._threads:
             thread.join(20)
-
-
-def eventually(condition: Callable[[], bool], *, within: float = 20.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
 
 
 @contextmanager

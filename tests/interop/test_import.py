@@ -9,8 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from .apache import httpd_command
 from .balanced import Browser
 from .conftest import TARGET
 from .daemon import AJPD_PYTHON, ROOT
-from .processes import ServerProcess, free_port, listens
+from .processes import ServerProcess, eventually, free_port, listens
 from .rawhttp import Response
 from .tomcat import Tomcat, TomcatOptions
 
@@ -131,13 +130,6 @@ def visit(browser: Browser) -> str:
     browser.nodes.append(session_id.rpartition(".")[2])
     browser.hits.append(hits)
     return browser.nodes[-1]
-
-
-def eventually(condition: Callable[[], bool], *, within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
 
 
 def status_of(address: tuple[str, int]) -> dict[str, str]:

@@ -14,11 +14,12 @@ import pytest
 
 from ajp.lb import Activation, State
 from ajp.snapshot import Kind, Snapshot
+from tests.faults.daemon import until
 
 from .balanced import NODES, BalancedDaemon, operate
 from .conftest import TARGET
 from .processes import established, free_port
-from .steady import Steady, ask, steady, until
+from .steady import Steady, ask, steady
 from .tomcat import SECRET, Connector, Tomcat, TomcatOptions
 
 pytestmark = [
