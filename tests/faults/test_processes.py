@@ -351,7 +351,7 @@ async def test_slots_and_an_error_of_our_own(tmp_path: Path) -> None:
 async def test_a_process_that_hangs_is_replaced(tmp_path: Path) -> None:
     async with Container() as container, ajpd(tmp_path) as daemon:
         port = free_port()
-        daemon.write(port, container.port, server='processes = 2\nhang_timeout = "2s"')
+        daemon.write(port, container.port, server='processes = 2\nhang_timeout = "3s"')
         await daemon.start()
         before = daemon.children()
         os.kill(before[0], signal.SIGSTOP)
@@ -369,11 +369,11 @@ async def test_nobody_hangs_where_all_were_stopped(tmp_path: Path) -> None:
     """As by a machine that is frozen, or a terminal."""
     async with Container() as container, ajpd(tmp_path) as daemon:
         port = free_port()
-        daemon.write(port, container.port, server='processes = 2\nhang_timeout = "2s"')
+        daemon.write(port, container.port, server='processes = 2\nhang_timeout = "3s"')
         await daemon.start()
         before = daemon.children()
         os.killpg(daemon.pid, signal.SIGSTOP)
-        await asyncio.sleep(5)
+        await asyncio.sleep(6)
         # The master first, so that it sees what it would make of the others.
         os.kill(daemon.pid, signal.SIGCONT)
         await asyncio.sleep(0.5)

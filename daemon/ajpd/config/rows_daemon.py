@@ -132,7 +132,7 @@ _SERVER: Final = (
         name="hang_timeout",
         default=20,
         doc="A process that does nothing for so long, not even give its sign of life once a "
-        "second, is killed, and another one takes its place; 0: it may hang.",
+        "second, is killed, and another one takes its place; at least 3 s. 0: it may hang.",
     ),
     _server(
         name="scheduling",

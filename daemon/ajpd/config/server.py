@@ -3,7 +3,7 @@
 import grp
 import os
 import pwd
-from typing import cast
+from typing import Final, cast
 
 from ajpd.http.forwarded import TrustedProxies
 from ajpd.http.pages import Pages
@@ -16,6 +16,9 @@ from .toml import TomlFile, beside, value_of
 from .values import Scope, Value, default_of
 
 __all__ = ["build_server"]
+
+#: A process says once a second that it lives; less than this would kill one that is merely late.
+LEAST_HANG_MS: Final = 3000
 
 
 def build_server(
@@ -83,6 +86,12 @@ def _check(config: ServerConfig, document: TomlFile | None, findings: Findings) 
             build()
         except ValueError as exc:
             findings.error(_place(document, name), f"{name}: {exc}", directive=name)
+    if 0 < config.hang_timeout_ms < LEAST_HANG_MS:
+        text = (
+            f"hang_timeout: processes give signs of life once a second; 0, or at least "
+            f"{LEAST_HANG_MS // 1000}s"
+        )
+        findings.error(_place(document, "hang_timeout"), text, directive="hang_timeout")
     _check_timeout_header(config.reply_timeout_header, document, findings)
     if config.reply_timeout_header and not config.trusted_proxies:
         findings.warn(
