@@ -89,7 +89,9 @@ class _Watched:
         self._asked_at = 0.0
         self._next_at = 0.0
         self._failed_at = monotonic()
-        timeout = config.timeout_ms / 1000
+        # A question that is late, of a container that had said something to others.
+        self._put_off: ProbeResult | None = None
+        timeout = self._timeout_s = config.timeout_ms / 1000
         self._ping = Probe(worker.name, worker.settings, timeout=timeout, on_result=self._on_pong)
         self._page: Probe | None = None
         if config.kind == "request":
@@ -122,6 +124,10 @@ class _Watched:
         self._silent_s = self._silent_s + passed if reads == self._reads else 0.0
         self._reads = reads
         self._unanswered_s = self._unanswered_s + passed if self._ping.asked_at else 0.0
+        if not self._ping.asked_at:
+            self._put_off = None
+        elif self._put_off is not None and self._silent_s >= self._timeout_s:
+            self._on_pong(self._put_off)
         if self._is_standing_still():
             if now >= self._next_at or self._state is not ProbeState.FROZEN:
                 self._next_at = now + self._config.interval_ms / 1000
@@ -153,11 +159,17 @@ class _Watched:
 
     def _on_pong(self, result: ProbeResult) -> None:
         now = monotonic()
+        self._put_off = None
         if result.reason in _LATE:
-            # Whoever says something to others is late; whether it is frozen is decided elsewhere.
-            if self._silent_s < self._config.timeout_ms / 1000 or self._is_standing_still():
+            # Whether it is frozen is decided elsewhere.
+            if self._is_standing_still():
                 return
             if result.reason is Reason.CPING_TIMEOUT and self._freeze_s > 0:
+                return
+            # Whoever says something to others is late, as long as it goes on to.
+            if self._silent_s < self._timeout_s:
+                if result.reason is Reason.CPING_TIMEOUT:
+                    self._put_off = result
                 return
         if result.is_good:
             self._silent_s = 0.0

@@ -336,6 +336,24 @@ async def test_freeze_timeout_off() -> None:
         assert rescued(made) == 0
 
 
+async def test_freeze_timeout_off_and_words_after_the_question() -> None:
+    """It is late first, and says nothing to anybody only later."""
+    goes_on = asyncio.Event()
+    few = [step for _ in range(12) for step in (delay(0.05), send(chunk(b"x"), FLUSH))]
+    a = Freezing([send(headers(200, (b"Content-Length", b"16")), FLUSH), *few, wait(goes_on)])
+    async with pair(a, probe={"freeze_timeout_ms": 0, "timeout_ms": 300}) as made:
+        await settled(made, "a", ProbeState.ANSWERS)
+        began = await asked(made, get(b"/", TO_A))
+        await eventually(lambda: a.executions == 1)
+        await asyncio.sleep(0.1)
+        a.freeze()
+        # Long before another connection would be tried.
+        slot = made.process.ledger.workers["a"]
+        await eventually(lambda: slot.probe_state is ProbeState.FAILS, within=5.0)
+        assert not began.done()
+        began.cancel()
+
+
 async def test_no_request_finds_out_that_it_is_gone_and_back() -> None:
     before, after = Container(), Container()
     async with pair(before) as made:
